@@ -1,0 +1,40 @@
+"""What any net must beat: the training frequencies, and a logistic regression on each band's mean.
+
+Flows in: training and test splits. Flows out: probabilities on the test split, to be scored like a net's.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.feed import Split
+
+
+def constant(train: Split, test: Split) -> NDArray[np.float32]:
+    """Every class with its frequency in training, (rows, classes)."""
+    frequency = train.labels.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return np.repeat(frequency[None], len(test), axis=0)
+
+
+def band_mean_regression(train: Split, test: Split) -> NDArray[np.float32]:
+    """One logistic regression a class on the standardised mean of each band, (rows, classes)."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    inputs, questions = _band_means(train), _band_means(test)
+    result = constant(train, test)
+    for column in range(train.labels.shape[1]):
+        truth = train.labels[:, column]
+        if 0 < truth.sum() < len(truth):
+            model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)).fit(inputs, truth)
+            result[:, column] = model.predict_proba(questions)[:, 1]
+    return result
+
+
+def _band_means(split: Split) -> NDArray[np.float64]:
+    """(rows, bands)."""
+    return np.stack(
+        [np.concatenate([chunk[band].mean(axis=(1, 2)) for chunk in split.chunks]) for band in split.bands], axis=1
+    )

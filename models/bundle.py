@@ -1,0 +1,107 @@
+"""What a search hands to serving: a folder that says everything about the model in it. No torch needed to read it.
+
+    bundle/
+      model.safetensors   weights
+      config.json         timm's keys, and bands, statistics, thresholds by name; checksums of the other files
+      README.md           model card, written from the config and the metrics
+      metrics.json        what it reached on which split
+      example.tif         one patch it can be tried on
+
+Flows in: a folder. Flows out: a checked `BundleConfig`, or a BundleError that names what does not fit.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from pipelines.errors import BundleError
+from pipelines.files import sha256_of
+from pipelines.settings import Settings
+
+FORMAT_VERSION = 1
+CONFIG, WEIGHTS, METRICS, CARD, EXAMPLE = "config.json", "model.safetensors", "metrics.json", "README.md", "example.tif"
+
+_HINT = "Register the bundle again from its search, or use an older version."
+
+
+class BundleConfig(Settings):
+    """Everything needed to rebuild and serve the model; whatever is per band or per class is keyed by name."""
+
+    format: int = FORMAT_VERSION
+    architecture: str = Field(description="model name in the zoo")
+    num_classes: int
+    label_names: list[str] = Field(description="classes in the order of the logits")
+    in_chans: int
+    bands: list[str] = Field(description="bands in the order of the channels")
+    mean: dict[str, float] = Field(description="band to mean digital number")
+    std: dict[str, float] = Field(description="band to standard deviation of digital numbers")
+    image_size: int = Field(gt=0, description="pixels a side")
+    scale: int = Field(default=10_000, description="digital numbers for reflectance 1.0")
+    temperature: float = Field(default=1.0, gt=0, description="logits are divided by it")
+    thresholds: dict[str, float] = Field(description="class to the probability from which it is predicted")
+    dataset: str = Field(description="hash of the dataset's manifest")
+    trial: dict[str, Any] = Field(default_factory=dict, description="study, number and parameters")
+    seed: int = 0
+    versions: dict[str, str] = Field(default_factory=dict)
+    files: dict[str, str] = Field(default_factory=dict, description="file to SHA-256")
+
+    @model_validator(mode="after")
+    def _fits_itself(self) -> Self:
+        if self.num_classes != len(self.label_names) or set(self.thresholds) != set(self.label_names):
+            raise ValueError("number of classes, label names and thresholds do not fit each other")
+        if self.in_chans != len(self.bands) or not set(self.bands) == set(self.mean) == set(self.std):
+            raise ValueError("number of channels, bands and statistics do not fit each other")
+        return self
+
+
+def read_config(folder: Path) -> BundleConfig:
+    """Read a bundle's config.
+
+    Raises:
+        BundleError: no bundle there, one of a newer format, or one whose parts contradict each other.
+    """
+    path = folder / CONFIG
+    if not path.is_file():
+        what = f"not a bundle: {CONFIG} is missing" if folder.is_dir() else "no such bundle"
+        raise BundleError(what, where=str(folder), hint="A search writes its best one to experiments/NAME/best.")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        version = values.get("format") if isinstance(values, dict) else None
+        if version != FORMAT_VERSION:
+            raise BundleError(f"format {version}, this version reads {FORMAT_VERSION}", where=str(path), hint=_HINT)
+        return BundleConfig.model_validate(values)
+    except ValidationError as error:
+        reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+        raise BundleError(f"config does not fit: {reason}", where=str(path), hint=_HINT) from None
+    except ValueError:
+        raise BundleError("config is damaged", where=str(path), hint=_HINT) from None
+
+
+def check_bundle(folder: Path) -> BundleConfig:
+    """Read a bundle's config and prove every other file by its checksum.
+
+    Raises:
+        BundleError: see `read_config`; or a file is missing, changed, or not of those that a bundle has.
+    """
+    config = read_config(folder)
+    if WEIGHTS not in config.files:
+        raise BundleError("config names no weights", where=str(folder), hint=_HINT)
+    for name, checksum in config.files.items():
+        file = folder / name
+        if name not in (WEIGHTS, METRICS, CARD, EXAMPLE):
+            raise BundleError(f'unexpected file "{name}"', where=str(folder), hint=_HINT)
+        if not file.is_file():
+            raise BundleError(f"{name} is missing", where=str(folder), hint=_HINT)
+        if sha256_of(file) != checksum:
+            raise BundleError(f"{name} is damaged: its checksum differs", where=str(folder), hint=_HINT)
+    return config
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """The bundle's metrics: split to metric key to value."""
+    values: dict[str, Any] = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    return values

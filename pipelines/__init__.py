@@ -1,0 +1,1 @@
+"""Archive to shards to batches: the floor that every other package stands on."""

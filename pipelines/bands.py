@@ -1,0 +1,90 @@
+"""Sentinel-2's bands as one frozen table, and the band sets a run may ask for by name.
+
+Flows in: a band set as a user writes it (`rgb`, `all`, `B04,B08,B11`).
+Flows out: an ordered tuple of band names. Order given is order used; everything downstream is keyed by name.
+
+Wavelengths and sampling distances: ESA, Sentinel-2 MSI, spectral bands of S2A (B10, cirrus, is absent from
+Level-2A products and so from BigEarthNet).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipelines.errors import BandError, nearest
+
+PATCH_METRES = 1200
+"""Side of a BigEarthNet patch in metres."""
+
+PATCH_SIZE = 120
+"""Side of a BigEarthNet patch in 10 m pixels."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """One spectral band: `gsd` is its ground sampling distance in metres, `centre` its wavelength in nanometres."""
+
+    name: str
+    gsd: int
+    centre: float
+    meaning: str
+
+    @property
+    def size(self) -> int:
+        """Side in pixels of a BigEarthNet patch in this band: 120, 60 or 20."""
+        return PATCH_METRES // self.gsd
+
+
+SENTINEL2: dict[str, Band] = {
+    band.name: band
+    for band in (
+        Band("B01", 60, 442.7, "coastal aerosol"),
+        Band("B02", 10, 492.4, "blue"),
+        Band("B03", 10, 559.8, "green"),
+        Band("B04", 10, 664.6, "red"),
+        Band("B05", 20, 704.1, "red edge 1"),
+        Band("B06", 20, 740.5, "red edge 2"),
+        Band("B07", 20, 782.8, "red edge 3"),
+        Band("B08", 10, 832.8, "near infrared"),
+        Band("B8A", 20, 864.7, "narrow near infrared"),
+        Band("B09", 60, 945.1, "water vapour"),
+        Band("B11", 20, 1613.7, "short-wave infrared 1"),
+        Band("B12", 20, 2202.4, "short-wave infrared 2"),
+    )
+}
+
+ALL_BANDS: tuple[str, ...] = tuple(SENTINEL2)
+
+BAND_SETS: dict[str, tuple[str, ...]] = {
+    "all": ALL_BANDS,
+    "all-imp": tuple(name for name, band in SENTINEL2.items() if band.gsd < 60),
+    "rgb": ("B04", "B03", "B02"),
+    "rgb-nir": ("B04", "B03", "B02", "B08"),
+    "rgb-swir": ("B04", "B03", "B02", "B11", "B12"),
+    "rgb-nir-swir": ("B04", "B03", "B02", "B08", "B11", "B12"),
+}
+
+
+def parse_bands(spec: str, available: Sequence[str] = ALL_BANDS) -> tuple[str, ...]:
+    """Turn a band set's name or a comma list into band names, in the order given.
+
+    `all` means every band the dataset has, whatever its nomenclature.
+
+    Raises:
+        BandError: a name is unknown, absent from the dataset, or given twice.
+    """
+    spec = spec.strip()
+    if spec == "all":
+        return tuple(available)
+    names = BAND_SETS.get(spec) or tuple(part.strip() for part in spec.split(",") if part.strip())
+    if not names:
+        raise BandError("no band given", where=repr(spec), hint=f"Name a set ({', '.join(BAND_SETS)}) or bands.")
+    for name in names:
+        if name not in available:
+            sets = "" if "," in spec else f" Band sets: {', '.join(BAND_SETS)}."
+            raise BandError(f'unknown band "{name}"', where=f'band set "{spec}"', hint=nearest(name, available) + sets)
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BandError(f'band "{twice}" is given twice', where=f'band set "{spec}"', hint="Name each band once.")
+    return names

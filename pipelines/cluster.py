@@ -1,0 +1,109 @@
+"""Ray, started the safe way: on one machine it listens on loopback only and asks for a token; else it is joined.
+
+Flows in: the environment (`RAY_ADDRESS` is set by `ray job submit` and by users of a running cluster).
+Flows out: a connected Ray for the length of a `with` block.
+
+Measured on Ray 2.60: `ray.init()` binds the network card's address unless RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 is
+set before Ray starts, and the token file it makes is readable by all; so both are done here first.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipelines.errors import BusyError, LandsweepError
+
+LOOPBACK_ENV = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "token",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",
+}
+"""What keeps a single-node Ray on 127.0.0.1 and behind a token, quick to notice a dead Serve proxy, and Tune's state
+on disk within a second; and keeps Tune from writing reports of its own beside ours."""
+
+
+def prepare() -> None:
+    """Set the environment that Ray reads while it is imported; call it before anything imports ray.
+
+    Does nothing where RAY_ADDRESS names a cluster: its own settings hold there.
+    """
+    if not os.environ.get("RAY_ADDRESS"):
+        _make_token()
+        for key, value in LOOPBACK_ENV.items():
+            os.environ.setdefault(key, value)
+
+
+def _make_token() -> None:
+    """Make Ray's token, readable by this user only, where Ray looks for it."""
+    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        path.chmod(0o600)
+        return
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_hex(32))
+
+
+@contextmanager
+def ray_cluster(num_cpus: int | None = None) -> Iterator[None]:
+    """Be connected to Ray inside the block.
+
+    A Ray that this process is already connected to is used and left running; a cluster named by RAY_ADDRESS is
+    joined; else one is started on loopback and ended with the block.
+
+    Args:
+        num_cpus: logical CPUs of a cluster started here; None takes the machine's.
+
+    Raises:
+        BusyError: the cluster named by RAY_ADDRESS does not answer.
+    """
+    address = os.environ.get("RAY_ADDRESS")
+    if "ray" in sys.modules and not address and os.environ.get("RAY_AUTH_MODE") is None:
+        raise LandsweepError("ray was imported before its environment was set", hint="Call cluster.prepare() first.")
+    prepare()
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    quiet = {"logging_level": logging.WARNING, "log_to_driver": False, "configure_logging": True}
+    try:
+        if address:
+            ray.init(address=address, **quiet)
+        else:
+            ray.init(address="local", include_dashboard=False, num_cpus=num_cpus, **quiet)
+    except (ConnectionError, RuntimeError) as error:
+        if not address:
+            raise
+        raise BusyError(
+            f"no Ray cluster answers at {address} ({error})",
+            hint="Check RAY_ADDRESS, and RAY_AUTH_MODE=token where the cluster asks for one.",
+        ) from None
+    _quiet_data()
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _quiet_data() -> None:
+    """Ray Data reports through our own progress; its bars would be printed over it."""
+    import ray.data
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    for name in ("ray.data", "ray.data._internal.progress"):
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,159 @@
+"""The base of all settings: declared once, frozen, and read from YAML without YAML's traps.
+
+Flows in: YAML text or keyword arguments. Flows out: a validated, immutable model, or one SettingsError that
+names the key (and line), what is wrong with it and which keys exist.
+
+Refused while reading: duplicate keys (the last would win in silence), aliases (a few bytes can expand to
+gigabytes), tags, deep nesting, files over 1 MB. `1e-3`, which YAML calls a string, becomes a number where the
+field is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipelines.errors import SettingsError, nearest
+
+MAX_YAML_BYTES = 1_000_000
+MAX_YAML_DEPTH = 20
+
+
+class Settings(BaseModel):
+    """Frozen model that refuses unknown keys; subclasses only declare fields with descriptions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any], *, where: str = "settings") -> Self:
+        """Validate plain values.
+
+        Raises:
+            SettingsError: with the first wrong key, what is wrong, and the keys there are.
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise _explain(error, cls, where) from None
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read one YAML file; see `parse`."""
+        return cls.parse(load_yaml(path), where=str(path))
+
+    def dump_yaml(self) -> str:
+        """YAML text that `load` reads back into an equal object, one comment per described field."""
+        lines: list[str] = []
+        for name, value in self.model_dump(mode="json").items():
+            description = type(self).model_fields[name].description
+            lines += [f"# {description}"] if description else []
+            lines.append(yaml.safe_dump({name: value}, sort_keys=False, allow_unicode=True).rstrip())
+        return "\n".join(lines) + "\n"
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """Parse one YAML mapping strictly.
+
+    Raises:
+        SettingsError: no such file, too large, not a mapping, or any construct that is refused (see above).
+    """
+    try:
+        if path.stat().st_size > MAX_YAML_BYTES:
+            raise SettingsError("file is over 1 MB", where=str(path), hint="Settings are a page of YAML at most.")
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        reason = (error.strerror or "cannot be read").lower()
+        raise SettingsError(reason, where=str(path), hint="Give the path of a YAML file.") from None
+    except UnicodeDecodeError:
+        raise SettingsError("not UTF-8 text", where=str(path), hint="Give a YAML file.") from None
+    try:
+        values = yaml.load(text, Loader=_StrictLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}, line {mark.line + 1}, column {mark.column + 1}" if mark else str(path)
+        problem = getattr(error, "problem", None) or "not valid YAML"
+        raise SettingsError(str(problem), where=place, hint="Mend that line.") from None
+    if not isinstance(values, dict):
+        raise SettingsError("not a mapping of settings", where=str(path), hint="Write one `key: value` a line.")
+    return values
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """SafeLoader that refuses aliases, duplicate keys and deep nesting."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.MarkedYAMLError(problem="aliases are not allowed", problem_mark=mark)
+        self.depth += 1
+        if self.depth > MAX_YAML_DEPTH:
+            mark = self.peek_event().start_mark
+            raise yaml.MarkedYAMLError(problem="nested too deeply", problem_mark=mark)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            name = str(key.value)
+            if name in seen:
+                raise yaml.MarkedYAMLError(problem=f'key "{name}" is given twice', problem_mark=key.start_mark)
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
+def _explain(error: ValidationError, model: type[BaseModel], where: str) -> SettingsError:
+    unknown = [each for each in error.errors() if each["type"] == "extra_forbidden"]
+    first = (unknown or error.errors())[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        owner = _model_at(model, first["loc"][:-1])
+        known = list(owner.model_fields) if owner else []
+        return SettingsError(f'unknown key "{key}"', where=where, hint=nearest(str(first["loc"][-1]), known))
+    message = str(first["msg"]).removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    more = f" ({error.error_count() - 1} more after this one.)" if error.error_count() > 1 else ""
+    got = "" if first["type"] == "missing" else f", not {_short(first['input'])}"
+    return SettingsError(f"{key}: {message}{got}" if key else message, where=where, hint=more.strip())
+
+
+def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel] | None:
+    current: Any = model
+    for part in location:
+        field = getattr(current, "model_fields", {}).get(part)
+        if field is None:
+            return None
+        current = field.annotation
+    return current if isinstance(current, type) and issubclass(current, BaseModel) else None
+
+
+def _short(value: Any, limit: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+class SampleSettings(Settings):
+    """What `landsweep data sample` writes."""
+
+    out: Path = Field(description="folder to create; must be absent or empty")
+    patches: int = Field(default=1200, ge=10, le=1_000_000, description="number of patches")
+    seed: int = Field(default=0, ge=0, description="same seed, same pixels")
+    workers: int = Field(default=0, ge=0, description="processes; 0 takes one per core")
+
+
+class IngestSettings(Settings):
+    """How an archive is packed into shards."""
+
+    source: Path = Field(description="archive folder: BigEarthNet-S2/ and metadata.parquet")
+    out: Path = Field(description="dataset folder to create")
+    bands: str = Field(default="all", description="band set to pack")
+    rows_per_part: int = Field(default=256, ge=1, le=8192, description="patches in one Parquet part")
+    max_bad: float = Field(default=0.01, ge=0, le=1, description="share of unreadable patches that stops the job")
+    resume: bool = Field(default=False, description="go on with an interrupted ingest of the same source")

@@ -1,0 +1,119 @@
+"""What a TIFF claims about itself, read from its header alone, before any decoder is let near it.
+
+A 170-byte file can claim a 32768×32768 block and cost gigabytes; one with 65,535 bands keeps GDAL busy for
+minutes. So the claims are checked first, in plain Python, without allocating anything.
+
+Flows in: the bytes of a file. Flows out: nothing, or an error that says what is wrong with it.
+Source: TIFF 6.0, section 2 (image file directory) and the BigTIFF design (offsets of 8 bytes).
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from pipelines.errors import PatchError, TooLargeError, UnsupportedError
+
+_SIGNATURES = {
+    b"\x89PNG": "PNG picture",
+    b"\xff\xd8\xff": "JPEG picture",
+    b"%PDF": "PDF document",
+    b"PK\x03\x04": "ZIP archive",
+    b"\x93NUMPY": "NumPy array",
+    b"<VRTDataset": "VRT, which may point anywhere",
+    b"<": "XML or HTML document",
+    b"\x89HDF": "HDF5 file",
+}
+
+_WIDTH, _HEIGHT, _BANDS, _BLOCK_WIDTH, _BLOCK_HEIGHT = 256, 257, 277, 322, 323
+_VALUE_FORMATS = {1: "B", 3: "H", 4: "I", 16: "Q"}
+_EXPORT_HINT = "Export the patch as a GeoTIFF with its bands at 10 m."
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most that an uploaded raster may claim: bytes, bands, pixels a side and pixels a block."""
+
+    max_bytes: int = 64 * 2**20
+    max_bands: int = 64
+    max_side: int = 4096
+    max_block_pixels: int = 4096 * 4096
+    max_directories: int = 16
+
+
+def check_claims(data: bytes, limits: Limits = Limits()) -> None:
+    """Check what a file claims to be.
+
+    Raises:
+        UnsupportedError: it is not a TIFF.
+        TooLargeError: it claims more bytes, bands or pixels than `limits`.
+        PatchError: its header is cut off or makes no sense.
+    """
+    if not data:
+        raise PatchError("file is empty", hint=_EXPORT_HINT)
+    if len(data) > limits.max_bytes:
+        raise TooLargeError(
+            f"file has {len(data) / 2**20:.1f} MiB, the limit is {limits.max_bytes / 2**20:.0f} MiB",
+            hint="Cut the image into patches first.",
+        )
+    if data[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        raise UnsupportedError(f"not a GeoTIFF but a {_kind(data)}", hint=_EXPORT_HINT)
+    try:
+        _walk(data, limits)
+    except struct.error:
+        raise PatchError("file is cut off in its header", hint="Send the whole file.") from None
+
+
+def _kind(data: bytes) -> str:
+    head = data[:64].lstrip(b"\xef\xbb\xbf \t\r\n")
+    for signature, kind in _SIGNATURES.items():
+        if head.startswith(signature):
+            return kind
+    return "text file" if all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in data[:512]) else "file of another kind"
+
+
+def _walk(data: bytes, limits: Limits) -> None:
+    order = "<" if data[:2] == b"II" else ">"
+    big = data[2:4] in (b"+\0", b"\0+")
+    word = "Q" if big else "I"
+    (offset,) = struct.unpack_from(order + word, data, 8 if big else 4)
+    seen: set[int] = set()
+    while offset:
+        if offset in seen or len(seen) >= limits.max_directories:
+            raise PatchError("file's directories run in a circle or are too many", hint=_EXPORT_HINT)
+        seen.add(offset)
+        claims, offset = _directory(data, offset, order, big)
+        _judge(claims, limits)
+
+
+def _directory(data: bytes, offset: int, order: str, big: bool) -> tuple[dict[int, int], int]:
+    """The scalar tags of one image file directory, and the offset of the next (0 for none)."""
+    counter, entry_size = ("Q", 20) if big else ("H", 12)
+    (entries,) = struct.unpack_from(order + counter, data, offset)
+    start = offset + struct.calcsize(counter)
+    if entries > 4096:
+        raise PatchError("file's directory makes no sense", hint="Send the file as it was exported.")
+    claims: dict[int, int] = {}
+    for position in range(start, start + entries * entry_size, entry_size):
+        tag, kind = struct.unpack_from(order + "HH", data, position)
+        if tag in (_WIDTH, _HEIGHT, _BANDS, _BLOCK_WIDTH, _BLOCK_HEIGHT) and kind in _VALUE_FORMATS:
+            value_at = position + (12 if big else 8)
+            (claims[tag],) = struct.unpack_from(order + _VALUE_FORMATS[kind], data, value_at)
+    (following,) = struct.unpack_from(order + ("Q" if big else "I"), data, start + entries * entry_size)
+    return claims, following
+
+
+def _judge(claims: dict[int, int], limits: Limits) -> None:
+    width, height, bands = (claims.get(tag, 1) for tag in (_WIDTH, _HEIGHT, _BANDS))
+    if not width or not height or not bands:
+        raise PatchError("image has no pixels", hint=_EXPORT_HINT)
+    if bands > limits.max_bands:
+        raise TooLargeError(f"file claims {bands} bands, the limit is {limits.max_bands}", hint=_EXPORT_HINT)
+    if max(width, height) > limits.max_side:
+        raise TooLargeError(
+            f"image claims {width}×{height} px, the limit is {limits.max_side} px a side",
+            hint="Cut the image into patches first.",
+        )
+    block = claims.get(_BLOCK_WIDTH, 1) * claims.get(_BLOCK_HEIGHT, 1)
+    if block > limits.max_block_pixels:
+        raise TooLargeError(f"file claims blocks of {block} px", hint="Write it with blocks of 512 px or less.")

@@ -1,0 +1,185 @@
+"""The endpoint on Ray Serve: one deployment that is ingress and model at once, with dynamic batching.
+
+Flows in: a registry. Flows out: HTTP on loopback. Which bundles are served is the deployment's `user_config`, so a
+new version is loaded, tried and swapped in place, and one that cannot predict never replaces one that can.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from ray import serve as rayserve
+
+from models.bundle import EXAMPLE, read_metrics
+from pipelines.cluster import ray_cluster
+from pipelines.errors import BusyError, NotFoundError
+from pipelines.patch import Patch
+from serve.loopback import keep_replica_on_loopback
+from serve.predictor import Predictor
+from serve.registry import Entry, find, list_entries
+from serve.routes import create_app
+from serve.schema import LabelPrediction, ModelInfo
+from serve.settings import ServeSettings
+
+APPLICATION = "landsweep"
+
+
+class Served:
+    """One model of a replica: its predictor, and the lock with which requests take turns on it."""
+
+    def __init__(self, bundle: dict[str, Any], threads: int) -> None:
+        self.name, self.version, self.path = bundle["name"], bundle["version"], Path(bundle["path"])
+        self.predictor = Predictor(self.path, threads=threads)
+        self.lock = asyncio.Lock()
+        self.info = self._info()
+
+    def _info(self) -> ModelInfo:
+        config = self.predictor.config
+        return ModelInfo(
+            name=self.name,
+            version=self.version,
+            architecture=config.architecture,
+            bands=config.bands,
+            image_size=config.image_size,
+            scale=config.scale,
+            labels=config.label_names,
+            thresholds=config.thresholds,
+            metrics=read_metrics(self.path),
+            dataset=config.dataset,
+            trial=config.trial,
+        )
+
+
+class Endpoint:
+    """The replica: takes requests through `routes`, gathers them into batches, answers."""
+
+    def __init__(self, max_bytes: int, threads: int) -> None:
+        keep_replica_on_loopback()
+        self.max_bytes, self.threads = max_bytes, threads
+        self.served: dict[str, Served] = {}
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return create_app(self)
+
+    def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Load what is new, keep what is the same, and swap all at once when everything has made a prediction."""
+        served = {}
+        for bundle in user_config["bundles"]:
+            current = self.served.get(bundle["name"])
+            same = current is not None and (current.version, str(current.path)) == (bundle["version"], bundle["path"])
+            served[bundle["name"]] = current if same and current else Served(bundle, self.threads)
+        self.served = served
+        self._set_batching(user_config["max_batch_size"], user_config["batch_wait"])
+
+    def _set_batching(self, max_batch_size: int, batch_wait: float) -> None:
+        batcher: Any = self._predict_batch
+        batcher.set_max_batch_size(max_batch_size)
+        batcher.set_batch_wait_timeout_s(batch_wait)
+
+    async def check_health(self) -> None:
+        """Ray Serve replaces a replica whose nets no longer answer."""
+        for each in self.served.values():
+            async with each.lock:
+                await asyncio.to_thread(each.predictor.warm_up)
+
+    def models(self) -> list[ModelInfo]:
+        return [each.info for each in self.served.values()]
+
+    async def predict(self, model: str, patch: Patch) -> list[LabelPrediction]:
+        found: list[LabelPrediction] = await self._predict_batch((model, patch))
+        return found
+
+    @rayserve.batch
+    async def _predict_batch(self, requests: list[tuple[str, Patch]]) -> list[list[LabelPrediction]]:
+        """One forward pass for each model that the batch asks for."""
+        answers: list[list[LabelPrediction]] = [[] for _ in requests]
+        for model in dict.fromkeys(name for name, _ in requests):
+            rows = [row for row, (name, _) in enumerate(requests) if name == model]
+            served = self.served[model]
+            async with served.lock:
+                found = await asyncio.to_thread(served.predictor.predict, [requests[row][1] for row in rows])
+            for row, answer in zip(rows, found, strict=True):
+                answers[row] = answer
+        return answers
+
+    async def explain(self, model: str, patch: Patch, label: str) -> tuple[bytes, bool]:
+        served = self.served[model]
+        async with served.lock:
+            return await asyncio.to_thread(served.predictor.heat_png, patch, label)
+
+    async def example(self, model: str) -> bytes:
+        return await asyncio.to_thread((self.served[model].path / EXAMPLE).read_bytes)
+
+
+@contextmanager
+def endpoint(settings: ServeSettings) -> Iterator[str]:
+    """Serve inside the block; yields the endpoint's URL once it answers.
+
+    Raises:
+        BusyError: the port is taken.
+        NotFoundError: nothing to serve is registered.
+    """
+    check_port(settings.host, settings.port)
+    entries = _entries(settings)
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    with ray_cluster():
+        rayserve.start(
+            proxy_location="HeadOnly",
+            http_options={"host": settings.host, "port": settings.port, "request_timeout_s": 120},
+            logging_config={"log_level": "WARNING"},
+        )
+        rayserve.run(_application(settings, entries), name=APPLICATION, logging_config={"log_level": "WARNING"})
+        try:
+            yield f"http://{settings.host}:{settings.port}"
+        finally:
+            rayserve.shutdown()
+
+
+def _application(settings: ServeSettings, entries: list[Entry]) -> rayserve.Application:
+    deployment = rayserve.deployment(
+        rayserve.ingress()(Endpoint),
+        name="endpoint",
+        num_replicas=settings.replicas,
+        ray_actor_options={"num_cpus": settings.cpus, "num_gpus": settings.gpus},
+        max_ongoing_requests=settings.max_ongoing,
+        max_queued_requests=settings.max_queued,
+        health_check_period_s=10,
+        user_config={
+            "bundles": [
+                {"name": entry.name, "version": entry.version, "path": str(entry.path.resolve())} for entry in entries
+            ],
+            "max_batch_size": settings.max_batch_size,
+            "batch_wait": settings.batch_wait,
+        },
+    )
+    return deployment.bind(max_bytes=settings.max_megabytes * 2**20, threads=max(1, int(settings.cpus)))
+
+
+def _entries(settings: ServeSettings) -> list[Entry]:
+    names = settings.models or list(dict.fromkeys(entry.name for entry in list_entries(settings.registry)))
+    if not names:
+        raise NotFoundError(
+            "no model is registered", where=str(settings.registry), hint="Run `landsweep registry add NAME BUNDLE`."
+        )
+    return [find(settings.registry, name) for name in names]
+
+
+def check_port(host: str, port: int) -> None:
+    """Say so before anything is started, if the port is taken.
+
+    Raises:
+        BusyError: another process listens there.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            raise BusyError(f"port {port} is in use", where=host, hint="Choose another with --port.") from None

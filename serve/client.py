@@ -1,0 +1,108 @@
+"""The endpoint's client, for the command line and the page: needs neither torch nor ray.
+
+Flows in: a GeoTIFF's bytes. Flows out: what the endpoint answered, or a ServiceError / InputError with the
+endpoint's own words.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from pipelines.errors import BusyError, InputError, NotFoundError, ServiceError, TooLargeError, UnsupportedError
+from serve.schema import ErrorAnswer, ModelInfo, Models, Prediction
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+TIFF = "image/tiff"
+
+_KINDS = {404: NotFoundError, 413: TooLargeError, 415: UnsupportedError, 429: BusyError, 503: BusyError}
+
+
+class Client:
+    """Talks to one endpoint. Use as a context manager, or call `close`."""
+
+    def __init__(self, url: str = DEFAULT_URL, *, timeout: float = 60.0, transport: httpx.BaseTransport | None = None):
+        self.url = url.rstrip("/")
+        try:
+            self._http = httpx.Client(base_url=self.url, timeout=timeout, transport=transport)
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, TypeError):
+            raise InputError("not a URL", where=url, hint="Such as http://127.0.0.1:8000.") from None
+
+    def predict(self, tiff: bytes, *, model: str | None = None, bands: str | None = None, name: str = "") -> Prediction:
+        """Classify one GeoTIFF.
+
+        Args:
+            tiff: the file's bytes.
+            model: registry name; the endpoint's default where None.
+            bands: comma list of what the file's bands are, where the file does not say.
+            name: of the file, for error messages.
+
+        Raises:
+            InputError: the endpoint refused the file; the message is its own.
+            ServiceError: the endpoint does not answer, or failed.
+        """
+        answer = self._call("POST", "/v1/predict", {"model": model, "bands": bands}, tiff, where=name)
+        return Prediction.model_validate_json(answer.content)
+
+    def explain(self, tiff: bytes, label: str, *, model: str | None = None, bands: str | None = None) -> bytes:
+        """Grad-CAM of one class as the bytes of a PNG: 8-bit grey, the size of the model's image. See `predict`."""
+        parameters = {"label": label, "model": model, "bands": bands}
+        return self._call("POST", "/v1/explain", parameters, tiff).content
+
+    def example(self, model: str) -> bytes:
+        """A GeoTIFF that the model takes, from its bundle."""
+        return self._call("GET", f"/v1/models/{model}/example").content
+
+    def models(self) -> list[ModelInfo]:
+        """The models that the endpoint serves, the default one first."""
+        return Models.model_validate_json(self._call("GET", "/v1/models").content).models
+
+    def ready(self) -> bool:
+        """Whether the endpoint answers and can predict."""
+        try:
+            return self._http.get("/readyz").status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        parameters: dict[str, Any] | None = None,
+        body: bytes | None = None,
+        where: str = "",
+    ) -> httpx.Response:
+        given = {key: value for key, value in (parameters or {}).items() if value is not None}
+        headers = {"content-type": TIFF} if body is not None else {}
+        try:
+            answer = self._http.request(method, path, params=given, content=body, headers=headers)
+        except httpx.UnsupportedProtocol:
+            raise InputError("not a URL", where=self.url, hint="Such as http://127.0.0.1:8000.") from None
+        except httpx.HTTPError as error:
+            reason = "does not answer" if isinstance(error, httpx.ConnectError) else f"broke off ({error})"
+            raise ServiceError(f"the endpoint {reason}", where=self.url, hint="Start it with `landsweep serve`.") from None
+        if answer.is_success:
+            return answer
+        raise _refusal(answer, where)
+
+
+def _refusal(answer: httpx.Response, where: str) -> Exception:
+    kind = _KINDS.get(answer.status_code, InputError if answer.status_code < 500 else ServiceError)
+    try:
+        error = ErrorAnswer.model_validate_json(answer.content).error
+        return kind(error.message, where=where, hint=error.hint)
+    except ValueError:
+        return kind(f"the endpoint answered {answer.status_code}", where=where, hint="Is it Landsweep's?")

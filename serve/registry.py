@@ -1,0 +1,149 @@
+"""Which bundle is served under which name: numbered versions, one of them in production, all on disk.
+
+    registry/<name>/<version>/          a bundle
+    registry/<name>/production.json     {"version": 3, "history": [1, 2]}
+
+Flows in: bundles. Flows out: the bundle to serve. Needs neither torch nor ray.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.bundle import WEIGHTS, BundleConfig, check_bundle, read_config
+from pipelines.errors import BundleError, InputError, NotFoundError, nearest
+from pipelines.files import commit, exclusive, sync, write_whole
+
+PRODUCTION = "production.json"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One version of one model. `production` marks the one that is served."""
+
+    name: str
+    version: int
+    path: Path
+    production: bool
+
+
+def list_entries(registry: Path) -> list[Entry]:
+    """All versions of all models, by name and version."""
+    entries = []
+    for folder in sorted(registry.iterdir()) if registry.is_dir() else ():
+        if folder.is_dir() and _NAME.fullmatch(folder.name):
+            current = _current(folder)
+            versions = sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
+            entries += [Entry(folder.name, version, folder / str(version), version == current) for version in versions]
+    return entries
+
+
+def add_bundle(registry: Path, name: str, bundle: Path, *, promote: bool = True) -> Entry:
+    """Copy a bundle into the registry as the next version, or find the version that holds it already.
+
+    Raises:
+        BundleError: it is damaged.
+        InputError: the name cannot be used.
+    """
+    if not _NAME.fullmatch(name):
+        raise InputError(f'"{name}" cannot name a model', hint="Use letters, digits, dots, dashes and underscores.")
+    config = check_bundle(bundle)
+    folder = registry / name
+    with exclusive(folder / ".lock", f'a registration of "{name}"'):
+        known = [entry for entry in list_entries(registry) if entry.name == name]
+        same = [entry for entry in known if _same(read_config(entry.path), config)]
+        if same:
+            version = same[-1].version
+        else:
+            version = max((entry.version for entry in known), default=0) + 1
+            _copy(bundle, folder / str(version))
+        if promote or _current(folder) is None:
+            _set_current(folder, version)
+    return find(registry, name, version)
+
+
+def promote(registry: Path, name: str, version: int) -> Entry:
+    """Make a version the one that is served.
+
+    Raises:
+        NotFoundError: there is no such model or version.
+    """
+    entry = find(registry, name, version)
+    with exclusive(entry.path.parent / ".lock", f'a change to "{name}"'):
+        check_bundle(entry.path)
+        _set_current(entry.path.parent, version)
+    return find(registry, name, version)
+
+
+def rollback(registry: Path, name: str) -> Entry:
+    """Go back to the version that was served before.
+
+    Raises:
+        NotFoundError: there is no such model.
+        InputError: nothing was served before.
+    """
+    folder = find(registry, name).path.parent
+    with exclusive(folder / ".lock", f'a change to "{name}"'):
+        state = json.loads((folder / PRODUCTION).read_text())
+        if not state["history"]:
+            raise InputError(f'"{name}" has had no other version in production', hint="Use `registry promote`.")
+        version = state["history"][-1]
+        write_whole(folder / PRODUCTION, json.dumps({"version": version, "history": state["history"][:-1]}))
+    return find(registry, name, version)
+
+
+def find(registry: Path, name: str, version: int | None = None) -> Entry:
+    """A version of a model, or the one in production.
+
+    Raises:
+        NotFoundError: there is no such model or version.
+    """
+    entries = list_entries(registry)
+    named = [entry for entry in entries if entry.name == name]
+    if not named:
+        names = list(dict.fromkeys(entry.name for entry in entries))
+        hint = nearest(name, names) if names else "Register one with `landsweep registry add NAME BUNDLE`."
+        raise NotFoundError(f'no model "{name}" in the registry', hint=hint)
+    for entry in named:
+        if entry.version == version or (version is None and entry.production):
+            return entry
+    versions = ", ".join(str(entry.version) for entry in named)
+    raise NotFoundError(f'model "{name}" has no version {version}', hint=f"Versions: {versions}.")
+
+
+def _current(folder: Path) -> int | None:
+    path = folder / PRODUCTION
+    if not path.is_file():
+        return None
+    try:
+        return int(json.loads(path.read_text())["version"])
+    except (ValueError, KeyError, TypeError):
+        raise BundleError("registry entry is damaged", where=str(path), hint="Use `registry promote` again.") from None
+
+
+def _set_current(folder: Path, version: int) -> None:
+    current = _current(folder)
+    if current == version:
+        return
+    history = json.loads((folder / PRODUCTION).read_text())["history"] if current else []
+    history += [current] if current else []
+    write_whole(folder / PRODUCTION, json.dumps({"version": version, "history": history}))
+
+
+def _same(one: BundleConfig, other: BundleConfig) -> bool:
+    return one.files[WEIGHTS] == other.files[WEIGHTS] and one.thresholds == other.thresholds
+
+
+def _copy(bundle: Path, target: Path) -> None:
+    aside = target.with_name(f".{target.name}")
+    shutil.rmtree(aside, ignore_errors=True)
+    shutil.copytree(bundle, aside)
+    for path in aside.iterdir():
+        sync(path)
+    check_bundle(aside)
+    commit(aside, target)

@@ -1,0 +1,196 @@
+"""The endpoint's HTTP face: routes, limits, request ids, and errors in one shape. Knows no Ray.
+
+Flows in: a `Service` that predicts. Flows out: an ASGI app, in Ray Serve or in a test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Protocol
+
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+
+from pipelines.bands import parse_bands
+from pipelines.errors import BandError, LandsweepError, NotFoundError, nearest
+from pipelines.patch import Patch, read_stack
+from pipelines.tiff import Limits
+from serve.body import read_tiff
+from serve.schema import ErrorAnswer, ErrorBody, LabelPrediction, ModelInfo, ModelName, Models, Prediction
+
+REQUEST_ID = "x-request-id"
+EVIDENCE = "x-landsweep-evidence"
+
+_log = logging.getLogger("ray.serve")
+
+Bands = Annotated[str | None, Query(description="what the file's bands are, in file order, where it does not say")]
+Model = Annotated[str | None, Query(description="model name; the first of /v1/models where not given")]
+
+
+class Service(Protocol):
+    """What the routes need: the models there are, predictions, heat maps, examples."""
+
+    max_bytes: int
+
+    def models(self) -> list[ModelInfo]: ...
+
+    async def predict(self, model: str, patch: Patch) -> list[LabelPrediction]: ...
+
+    async def explain(self, model: str, patch: Patch, label: str) -> tuple[bytes, bool]: ...
+
+    async def example(self, model: str) -> bytes: ...
+
+
+def create_app(service: Service) -> FastAPI:
+    """The ASGI app of one service."""
+    app: FastAPI = FastAPIOffline(
+        title="Landsweep",
+        summary="Multi-label land cover of Sentinel-2 patches.",
+        redoc_url=None,
+        responses={code: {"model": ErrorAnswer} for code in (400, 404, 413, 415, 422, 503)},
+    )
+    app.middleware("http")(_with_request_id)
+    _add_errors(app)
+    _add_health(app, service)
+    _add_models(app, service)
+    _add_predictions(app, service)
+    return app
+
+
+def _add_health(app: FastAPI, service: Service) -> None:
+    @app.get("/healthz", tags=["health"], summary="Whether the process answers")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/readyz", tags=["health"], summary="Whether a model is loaded")
+    async def readyz() -> JSONResponse:
+        ready = bool(service.models())
+        return JSONResponse({"status": "ready" if ready else "loading"}, status_code=200 if ready else 503)
+
+
+def _add_models(app: FastAPI, service: Service) -> None:
+    @app.get("/v1/models", tags=["models"], summary="Models served, the default one first")
+    async def models() -> Models:
+        return Models(models=service.models())
+
+    @app.get("/v1/models/{name}/example", tags=["models"], summary="A GeoTIFF that the model takes")
+    async def example(name: str) -> Response:
+        return Response(await service.example(_pick(service, name).name), media_type="image/tiff")
+
+
+def _add_predictions(app: FastAPI, service: Service) -> None:
+    body = {
+        "requestBody": {
+            "required": True,
+            "content": {"image/tiff": {"schema": {"type": "string", "format": "binary"}}},
+        }
+    }
+
+    @app.post("/v1/predict", tags=["predict"], summary="Classify one GeoTIFF", openapi_extra=body)
+    async def predict(request: Request, model: Model = None, bands: Bands = None) -> Prediction:
+        started = time.perf_counter()
+        info = _pick(service, model)
+        patch = await _patch(request, service, info, bands)
+        decoded = time.perf_counter()
+        found = await service.predict(info.name, patch)
+        done = time.perf_counter()
+        return Prediction(
+            model=ModelName(name=info.name, version=info.version),
+            predictions=found,
+            bands_used=info.bands,
+            crs=patch.crs,
+            bounds=patch.bounds,
+            warnings=list(patch.warnings),
+            timing_ms={
+                "decode": round(1000 * (decoded - started), 2),
+                "predict": round(1000 * (done - decoded), 2),
+                "total": round(1000 * (done - started), 2),
+            },
+            request_id=request.state.request_id,
+        )
+
+    @app.post(
+        "/v1/explain",
+        tags=["predict"],
+        summary="Grad-CAM of one class, as a grey PNG",
+        response_class=Response,
+        openapi_extra=body,
+    )
+    async def explain(request: Request, label: str, model: Model = None, bands: Bands = None) -> Response:
+        info = _pick(service, model)
+        patch = await _patch(request, service, info, bands)
+        png, evidence = await service.explain(info.name, patch, label)
+        return Response(png, media_type="image/png", headers={EVIDENCE: "some" if evidence else "none"})
+
+
+def _pick(service: Service, name: str | None) -> ModelInfo:
+    served = {info.name: info for info in service.models()}
+    if not served:
+        raise HTTPException(503, "no model is loaded")
+    if name is None:
+        return next(iter(served.values()))
+    if name not in served:
+        raise NotFoundError(f'no model "{name}" here', hint=nearest(name, served))
+    return served[name]
+
+
+async def _patch(request: Request, service: Service, info: ModelInfo, bands: str | None) -> Patch:
+    data = await read_tiff(request, service.max_bytes)
+    names = tuple(part.strip() for part in bands.split(",")) if bands else None
+    if names:
+        try:
+            parse_bands(",".join(names), tuple(dict.fromkeys((*info.bands, *parse_bands("all")))))
+        except BandError as error:
+            raise BandError(error.what, where="?bands=", hint=error.hint) from None
+    limits = Limits(max_bytes=service.max_bytes)
+    return await asyncio.to_thread(
+        read_stack, data, wanted=info.bands, size=info.image_size, names=names, limits=limits
+    )
+
+
+async def _with_request_id(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    given = request.headers.get(REQUEST_ID, "")
+    request.state.request_id = given if given.isalnum() and len(given) <= 64 else uuid.uuid4().hex
+    response = await call_next(request)
+    response.headers[REQUEST_ID] = request.state.request_id
+    return response
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(LandsweepError)
+    async def refused(request: Request, error: LandsweepError) -> JSONResponse:
+        message = f"{error.where}: {error.what}" if error.where else error.what
+        code = type(error).__name__.removesuffix("Error").lower()
+        return _answer(request, error.status, code, message, error.hint)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        message = f"{first['loc'][-1]}: {first['msg']}"
+        return _answer(request, 422, "invalid", message, "See /docs for what the endpoint takes.")
+
+    @app.exception_handler(HTTPException)
+    async def unknown(request: Request, error: HTTPException) -> JSONResponse:
+        hint = "Try again in a moment." if error.status_code == 503 else "See /docs for what the endpoint takes."
+        return _answer(request, error.status_code, "http", str(error.detail).lower(), hint)
+
+    @app.exception_handler(Exception)
+    async def broken(request: Request, error: Exception) -> JSONResponse:
+        request_id = getattr(request.state, "request_id", "")
+        _log.error("request %s failed", request_id, exc_info=error)
+        return _answer(request, 500, "internal", "the endpoint failed", f"Report request {request_id}.")
+
+
+def _answer(request: Request, status: int, code: str, message: str, hint: str) -> JSONResponse:
+    request_id = getattr(request.state, "request_id", "")
+    body: dict[str, Any] = ErrorAnswer(
+        error=ErrorBody(code=code, message=message, hint=hint, request_id=request_id)
+    ).model_dump()
+    return JSONResponse(body, status_code=status, headers={REQUEST_ID: request_id})

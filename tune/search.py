@@ -1,0 +1,174 @@
+"""The search job: Ray Tune runs trials, Optuna draws them, ASHA stops the weak, the best one's bundle is kept.
+
+Flows in: `SearchSettings` and a dataset. Flows out: `experiments/<name>/` with the resolved settings, the study,
+the trials, and the winner's bundle with its metrics on the test split.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from pathlib import Path
+
+import optuna
+from optuna.trial import TrialState
+from rich.console import Console
+
+from models.bundle import EXAMPLE, read_metrics
+from models.settings import check_model
+from pipelines.bands import parse_bands
+from pipelines.cluster import ray_cluster
+from pipelines.errors import SettingsError, StudyError, TrainingError
+from pipelines.files import exclusive, write_whole
+from pipelines.shards import Manifest, open_dataset
+from tune.settings import SearchSettings
+from tune.study import BEST, SETTINGS, Study, open_storage, open_study
+
+TRIALS = "trials"
+
+
+def run_search(settings: SearchSettings, console: Console, *, resume: bool = False) -> Study:
+    """Run a search, or the trials that an interrupted one still owes, and return its study.
+
+    Raises:
+        SettingsError: a model or band is unknown, or more resources are asked for than there are.
+        StudyError: the study exists already, or not yet when it is to be resumed.
+        BusyError: another process runs the same study.
+        TrainingError: no trial came to a result.
+    """
+    manifest = open_dataset(settings.data)
+    bands = _check(settings, manifest)
+    folder = settings.folder
+    if (folder / SETTINGS).is_file() != resume:
+        what, hint = ("no such study", "Start it with `search run`.") if resume else (
+            "the study exists already",
+            f"Go on with `landsweep search resume {settings.name}`, or choose another name.",
+        )
+        raise StudyError(what, where=str(folder), hint=hint)
+    with exclusive(folder / ".lock", f'study "{settings.name}"'):
+        storage = open_storage(settings, folder)
+        study = optuna.create_study(
+            storage=storage, study_name=settings.name, direction="maximize", load_if_exists=True
+        )
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            study.tell(trial.number, state=TrialState.FAIL)  # orphans of a driver that was killed
+        write_whole(folder / SETTINGS, settings.dump_yaml())
+        owed = settings.trials - open_study(settings.experiments, settings.name).finished
+        with ray_cluster():
+            if owed > 0:
+                _tune(settings, storage, bands, owed, len(study.trials), console)
+            _keep_best(settings, manifest)
+    return open_study(settings.experiments, settings.name)
+
+
+def _check(settings: SearchSettings, manifest: Manifest) -> tuple[str, ...]:
+    """Check what only the dataset, the zoo and the environment know; returns all bands that any trial may ask for."""
+    for model in settings.space.model:
+        check_model(model)
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and not settings.experiments.is_absolute():
+        raise SettingsError(
+            f'"{settings.experiments}" would lie in the job\'s temporary folder and be lost',
+            where="experiments",
+            hint="Give an absolute path that every node can reach.",
+        )
+    union = dict.fromkeys(band for choice in settings.space.bands for band in parse_bands(choice, manifest.band_names))
+    return tuple(union)
+
+
+def _tune(
+    settings: SearchSettings,
+    storage: optuna.storages.BaseStorage,
+    bands: tuple[str, ...],
+    owed: int,
+    known: int,
+    console: Console,
+) -> None:
+    from ray import tune as raytune
+    from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
+
+    from pipelines.share import share
+    from tune.progress import ProgressTable
+    from tune.searcher import StudySearcher
+    from tune.trial import run_trial
+
+    _check_resources(settings)
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    shared = share(settings.data, ("train", "validation"), bands)
+    trainable = raytune.with_parameters(run_trial, shared=shared, search=settings)
+    scheduler = (
+        ASHAScheduler(
+            time_attr="epoch",
+            max_t=settings.epochs + 1,  # one more than there are, so that the last epoch is the trial's own to end
+            grace_period=settings.scheduler.grace,
+            reduction_factor=settings.scheduler.reduction,
+        )
+        if settings.scheduler.name == "asha"
+        else FIFOScheduler()
+    )
+    raytune.Tuner(
+        raytune.with_resources(trainable, {"cpu": settings.cpus, "gpu": settings.gpus}),
+        tune_config=raytune.TuneConfig(
+            metric=settings.metric,
+            mode="max",
+            search_alg=StudySearcher(settings, storage, known),
+            scheduler=scheduler,
+            num_samples=owed,
+            max_concurrent_trials=settings.concurrent or None,
+            time_budget_s=settings.time_budget or None,
+            reuse_actors=True,
+            trial_dirname_creator=lambda trial: str(trial.trial_id),
+        ),
+        run_config=raytune.RunConfig(
+            name=TRIALS,
+            storage_path=str(settings.folder),
+            failure_config=raytune.FailureConfig(max_failures=2),
+            checkpoint_config=raytune.CheckpointConfig(num_to_keep=1),
+            callbacks=[ProgressTable(settings, console)],
+            verbose=0,
+        ),
+    ).fit()
+
+
+def _check_resources(settings: SearchSettings) -> None:
+    import ray
+
+    largest = {kind: max(node["Resources"].get(kind, 0) for node in ray.nodes()) for kind in ("CPU", "GPU")}
+    autoscaled = bool(os.environ.get("RAY_ADDRESS"))
+    for kind, wanted in (("CPU", settings.cpus), ("GPU", settings.gpus)):
+        if wanted > largest[kind] and not (autoscaled and kind == "GPU"):
+            raise SettingsError(
+                f"a trial asks for {wanted:g} {kind}, no machine here has more than {largest[kind]:g}",
+                where="cpus" if kind == "CPU" else "gpus",
+                hint="Ask for less, or run on a cluster.",
+            )
+
+
+def _keep_best(settings: SearchSettings, manifest: Manifest) -> None:
+    """Copy the winner's bundle out of its trial, score it on the test split, and write both down."""
+    from models.assess import assess
+    from models.weights import load_bundle, write_bundle
+    from pipelines.patch import read_stack
+    from tune.trial import BUNDLE
+
+    study = open_study(settings.experiments, settings.name)
+    best = study.best
+    if best is None:
+        reasons = {row.reason for row in study.trials if row.reason}
+        raise TrainingError("no trial came to a result", where=settings.name, hint=" ".join(sorted(reasons)))
+    checkpoints = sorted((settings.folder / TRIALS / best.ray_trial).glob("checkpoint_*"))
+    if not checkpoints:
+        raise StudyError("the best trial's checkpoint is gone", where=best.ray_trial, hint="Search again.")
+    source, target = checkpoints[-1] / BUNDLE, settings.folder / BEST
+    bundle = load_bundle(source)
+    metrics = read_metrics(source)
+    if manifest.rows("test"):
+        metrics["test"] = assess(bundle, settings.data, "test")
+    config = bundle.config.model_copy(update={"trial": bundle.config.trial | {"number": best.number}})
+    example = read_stack((source / EXAMPLE).read_bytes(), wanted=config.bands)
+    shutil.rmtree(target, ignore_errors=True)
+    write_bundle(target, bundle.net, config, metrics, example)
+    for split, name in (("validation", "best_metrics"), ("test", "best_test_metrics")):
+        if split in metrics:
+            write_whole(settings.folder / "results" / f"{name}.json", json.dumps(metrics[split], indent=1))

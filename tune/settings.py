@@ -1,0 +1,101 @@
+"""What a search is told, as one YAML file. Light to import: the command line and the page read it too.
+
+Flows in: `search.yaml`. Flows out: one frozen `SearchSettings`; everything that can be wrong with it is said here,
+before Ray starts.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from models.settings import TrainSettings
+from pipelines.settings import Settings
+
+
+class Range(Settings):
+    """Real numbers from `low` to `high`, drawn evenly, or evenly over their logarithm."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"low {self.low:g} is not below high {self.high:g}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"a logarithmic range cannot start at {self.low:g}")
+        return self
+
+
+class Space(Settings):
+    """What is varied between trials."""
+
+    model: list[str] = Field(default=["landnet", "resnet18"], min_length=1, description="models to try")
+    bands: list[str] = Field(default=["all", "rgb-nir-swir"], min_length=1, description="band sets to try")
+    learning_rate: Range = Field(default=Range(low=5e-4, high=8e-3, log=True), description="peak learning rate")
+    weight_decay: Range = Field(default=Range(low=1e-3, high=0.2, log=True), description="decoupled weight decay")
+    batch_size: list[int] = Field(default=[16, 32, 64], min_length=1, description="batch sizes to try")
+
+    @field_validator("model", "bands", "batch_size")
+    @classmethod
+    def _distinct(cls, choices: list[str] | list[int]) -> list[str] | list[int]:
+        if len(set(choices)) != len(choices):
+            raise ValueError("a choice is given twice")
+        return choices
+
+    @field_validator("batch_size")
+    @classmethod
+    def _positive(cls, choices: list[int]) -> list[int]:
+        if min(choices) < 1:
+            raise ValueError("a batch has at least one patch")
+        return choices
+
+
+class Scheduler(Settings):
+    """When weak trials are stopped."""
+
+    name: Literal["asha", "fifo"] = Field(default="asha", description="asha prunes, fifo lets all run to the end")
+    grace: int = Field(default=2, ge=1, description="epochs every trial gets before it can be pruned")
+    reduction: int = Field(default=3, ge=2, description="of each rung, one in so many trials goes on")
+
+
+class SearchSettings(Settings):
+    """One search: what is varied, how long, on what, and where it is kept."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="name of the study and its folder")
+    data: Path = Field(description="dataset folder")
+    experiments: Path = Field(default=Path("experiments"), description="folder that holds a folder a study")
+    storage: str = Field(default="", description="Optuna storage URL; empty keeps study.db in the study's folder")
+    metric: Literal["ap_macro", "ap_micro", "f1_macro", "f1_micro", "f2_macro", "f2_micro"] = Field(
+        default="ap_macro", description="validation metric to maximise"
+    )
+    trials: int = Field(default=12, ge=1, le=100_000, description="number of trials")
+    epochs: int = Field(default=10, ge=1, le=10_000, description="epochs of a trial that is not pruned")
+    concurrent: int = Field(default=0, ge=0, description="trials at once; 0 takes as many as there are resources for")
+    time_budget: float = Field(default=0, ge=0, description="seconds after which no epoch is started; 0 for no limit")
+    seed: int = Field(default=0, ge=0, description="of the sampler and of every trial")
+    cpus: float = Field(default=1, gt=0, description="CPUs of a trial")
+    gpus: float = Field(default=0, ge=0, description="GPUs of a trial; a share lets several use one")
+    space: Space = Field(default=Space(), description="what is varied")
+    scheduler: Scheduler = Field(default=Scheduler(), description="when weak trials are stopped")
+
+    @model_validator(mode="after")
+    def _grace_fits(self) -> Self:
+        if self.scheduler.name == "asha" and self.scheduler.grace > self.epochs:
+            raise ValueError(f"scheduler.grace {self.scheduler.grace} is more than epochs {self.epochs}")
+        return self
+
+    @property
+    def folder(self) -> Path:
+        """Where this study is kept, absolute."""
+        return (self.experiments / self.name).resolve()
+
+    def train_settings(self, parameters: dict[str, object]) -> TrainSettings:
+        """Settings of the trial with these parameters."""
+        device = "cuda" if self.gpus else "cpu"
+        fixed = {"epochs": self.epochs, "seed": self.seed, "device": device, "threads": max(1, int(self.cpus))}
+        return TrainSettings.parse({**parameters, **fixed}, where="trial")

@@ -1,0 +1,130 @@
+"""The read side of a search: what was tried and what came of it. Needs neither Ray nor torch.
+
+Flows in: a study's folder. Flows out: tables and curves for the terminal, the page and programs.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from pipelines.errors import StudyError, nearest
+from tune.settings import SearchSettings
+
+SETTINGS, DATABASE, BEST = "search.yaml", "study.db", Path("checkpoints") / "best"
+
+STATES = {
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "waiting",
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """One trial: `value` is its best validation metric so far (None before the first epoch)."""
+
+    number: int
+    state: str
+    value: float | None
+    epochs: int
+    parameters: dict[str, Any]
+    curves: list[dict[str, float]]
+    seconds: float
+    reason: str
+    ray_trial: str
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as it stands; read anew for what happened since."""
+
+    settings: SearchSettings
+    trials: list[TrialRow]
+
+    @property
+    def best(self) -> TrialRow | None:
+        """The trial with the highest value among the complete ones; among the pruned where none is complete."""
+        for state in ("complete", "pruned"):
+            rows = [row for row in self.trials if row.state == state and row.value is not None]
+            if rows:
+                return max(rows, key=lambda row: row.value or -math.inf)
+        return None
+
+    @property
+    def finished(self) -> int:
+        """Trials that count: run to their end, or pruned."""
+        return sum(row.state in ("complete", "pruned") for row in self.trials)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        rows = [
+            {"number": row.number, "state": row.state, self.settings.metric: row.value, "epochs": row.epochs}
+            | {"seconds": row.seconds, "parameters": row.parameters}
+            | ({"reason": row.reason} if row.reason else {})
+            for row in self.trials
+        ]
+        best = self.best.number if self.best else None
+        return {"name": self.settings.name, "metric": self.settings.metric, "best": best, "trials": rows}
+
+
+def list_studies(experiments: Path) -> list[str]:
+    """Names of the studies kept in a folder, newest first."""
+    if not experiments.is_dir():
+        return []
+    folders = [path.parent for path in experiments.glob(f"*/{SETTINGS}")]
+    return [folder.name for folder in sorted(folders, key=lambda path: -(path / SETTINGS).stat().st_mtime)]
+
+
+def open_study(experiments: Path, name: str) -> Study:
+    """Read a study as it stands.
+
+    Raises:
+        StudyError: there is no such study, or its state is damaged.
+    """
+    folder = experiments / name
+    if name not in list_studies(experiments):
+        known = list_studies(experiments)
+        hint = nearest(name, known) if known else "Start one with `landsweep search run FILE.yaml`."
+        raise StudyError(f'no study "{name}"', where=str(experiments), hint=hint)
+    settings = SearchSettings.load(folder / SETTINGS)
+    try:
+        trials = optuna.load_study(study_name=name, storage=open_storage(settings, folder)).get_trials(deepcopy=False)
+    except KeyError:
+        trials = []
+    except (SQLAlchemyError, RuntimeError, ValueError):
+        raise StudyError("study's state is damaged", where=str(folder), hint="Restore it, or search again.") from None
+    return Study(settings, [_row(trial) for trial in trials])
+
+
+def open_storage(settings: SearchSettings, folder: Path) -> optuna.storages.RDBStorage:
+    """Optuna's storage of a study: its own SQLite file, or the URL that its settings name."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    url = settings.storage or f"sqlite:///{(folder / DATABASE).resolve()}"
+    arguments = {"connect_args": {"timeout": 30}} if url.startswith("sqlite") else {}
+    return optuna.storages.RDBStorage(url, engine_kwargs=arguments)
+
+
+def _row(trial: FrozenTrial) -> TrialRow:
+    seen = [value for value in trial.intermediate_values.values() if not math.isnan(value)]
+    value = trial.value if trial.state == TrialState.COMPLETE else max(seen, default=None)
+    attributes = trial.user_attrs
+    return TrialRow(
+        number=trial.number,
+        state=STATES[trial.state],
+        value=value,
+        epochs=max(trial.intermediate_values, default=0),
+        parameters=trial.params,
+        curves=attributes.get("curves", []),
+        seconds=attributes.get("seconds", 0.0),
+        reason=attributes.get("reason", ""),
+        ray_trial=attributes.get("ray_trial", ""),
+    )

@@ -1,0 +1,1 @@
+"""HTTP and studies to a web page. Imports neither torch nor ray."""

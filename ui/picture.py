@@ -1,0 +1,116 @@
+"""Pixels to pictures: true colour, and Grad-CAM laid over it.
+
+Flows in: a GeoTIFF's bytes, and a heat map. Flows out: arrays of 8-bit RGB, and `data:` URIs, so that no picture
+is ever written to the server's disk or has an address that shows a path of it.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipelines.bands import BAND_SETS, SENTINEL2
+from pipelines.errors import PatchError, ServiceError
+from pipelines.patch import Patch, read_stack
+from serve.schema import ModelInfo
+
+RGB = BAND_SETS["rgb"]
+
+HEAT = ("#42106b", "#932667", "#dd513a", "#fca50a", "#fcffa4")
+"""From weakest to strongest evidence: rises in lightness, so that it can be read without seeing hues."""
+
+_STRONGEST = 0.85
+_CONTRAST = 0.06
+"""Least span of reflectance that is stretched, so that a calm sea does not become noise."""
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a patch looks like: `rgb` of shape (height, width, 3), and how it came about, in words."""
+
+    rgb: Pixels
+    title: str
+    caption: str
+
+
+def take_picture(tiff: bytes, model: ModelInfo) -> Picture:
+    """See a patch in true colour; in grey, by the model's first band, where it lacks a band for that.
+
+    Raises:
+        PatchError: the file does not hold what the model reads.
+    """
+    patch = _read(tiff, model)
+    if all(band in patch.pixels for band in RGB):
+        layers = np.stack([patch.pixels[band] for band in RGB], axis=-1)
+        rgb, words = _stretch(layers, model.scale)
+        return Picture(rgb, "True colour", f"Red {RGB[0]}, green {RGB[1]}, blue {RGB[2]}; {words}")
+    band = model.bands[0]
+    grey, words = _stretch(patch.pixels[band], model.scale)
+    name = f"{band} ({SENTINEL2[band].meaning})" if band in SENTINEL2 else band
+    why = f"This file has no {', '.join(RGB)} for true colour, so one band is shown in grey; {words}"
+    return Picture(np.repeat(grey[..., None], 3, axis=-1), f"Band {name}", why)
+
+
+def _read(tiff: bytes, model: ModelInfo) -> Patch:
+    # One call for both: asked for RGB alone, the reader would take a nameless three-band file for it.
+    try:
+        return read_stack(tiff, wanted=(*model.bands, *(band for band in RGB if band not in model.bands)))
+    except PatchError:
+        return read_stack(tiff, wanted=model.bands)
+
+
+def _stretch(layers: NDArray[np.uint16], scale: int) -> tuple[Pixels, str]:
+    """Brighten jointly over all channels, which keeps hues true, and say from where to where."""
+    reflectance = layers.astype(np.float32) / scale
+    seen = reflectance[reflectance > 0]
+    low, high = (float(value) for value in np.percentile(seen, (1, 99))) if seen.size else (0.0, 1.0)
+    high = max(high, low + _CONTRAST)
+    bright = np.clip((reflectance - low) / (high - low), 0, 1) ** 0.85
+    return (bright * 255).astype(np.uint8), f"reflectance {low:.2f} to {high:.2f} stretched from black to white."
+
+
+def read_heat(png: bytes, shape: tuple[int, ...]) -> Pixels:
+    """Decode the endpoint's heat map to shape (height, width).
+
+    Raises:
+        ServiceError: it is no picture.
+    """
+    try:
+        with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
+            grey = image.convert("L").resize((shape[1], shape[0]), Image.Resampling.BILINEAR)
+    except (OSError, ValueError, Image.DecompressionBombError):
+        raise ServiceError("the endpoint sent no readable heat map", hint="Is it Landsweep's?") from None
+    return np.asarray(grey, dtype=np.uint8)
+
+
+def lay_over(rgb: Pixels, heat: Pixels) -> Pixels:
+    """The picture, paler and greyer, with evidence in colours whose opacity rises with it."""
+    strength = heat.astype(np.float32) / 255
+    anchors = np.array([_channels(colour) for colour in HEAT], dtype=np.float32)
+    steps = np.linspace(0, 1, len(HEAT))
+    colour = np.stack([np.interp(strength, steps, anchors[:, channel]) for channel in range(3)], axis=-1)
+    grey = rgb.mean(axis=-1, keepdims=True)
+    base = 0.35 * rgb + 0.65 * grey
+    opacity = (_STRONGEST * strength**0.6)[..., None]
+    return np.asarray(np.clip(base * (1 - opacity) + colour * opacity, 0, 255), dtype=np.uint8)
+
+
+def _channels(colour: str) -> tuple[int, int, int]:
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+def as_uri(rgb: Pixels, side: int | None = None) -> str:
+    """A picture as a `data:` URI, made smaller to `side` px where given."""
+    image = Image.fromarray(rgb)
+    if side:
+        image.thumbnail((side, side))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
