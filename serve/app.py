@@ -139,7 +139,7 @@ def endpoint(settings: ServeSettings) -> Iterator[str]:
         try:
             yield f"http://{settings.host}:{settings.port}"
         finally:
-            rayserve.shutdown()
+            rayserve.delete(APPLICATION)
 
 
 def _application(settings: ServeSettings, entries: list[Entry]) -> rayserve.Application:

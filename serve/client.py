@@ -6,6 +6,7 @@ endpoint's own words.
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -106,3 +107,16 @@ def _refusal(answer: httpx.Response, where: str) -> Exception:
         return kind(error.message, where=where, hint=error.hint)
     except ValueError:
         return kind(f"the endpoint answered {answer.status_code}", where=where, hint="Is it Landsweep's?")
+
+
+def read_upload(path: Path) -> bytes:
+    """The bytes of a file that is to be sent.
+
+    Raises:
+        InputError: no such file.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        reason = (error.strerror or "cannot be read").lower()
+        raise InputError(reason, where=str(path), hint="Give the path of a GeoTIFF.") from None

@@ -88,13 +88,13 @@ def _button(example: Example, model: ModelInfo) -> str:
     image = _thumbnail(example.tiff, model.model_dump_json())
     shown = f'<img src="{image}" alt="">' if image else "<i></i>"
     name = escape(example.name)
-    told = f'title="{name}" aria-label="{name}"'
-    return f'<button type="button" data-key="{escape(example.key)}" {told}>{shown}<span>{_short(example.name)}</span></button>'
+    told = f'data-key="{escape(example.key)}" title="{name}" aria-label="{name}"'
+    return f'<button type="button" {told}>{shown}<span>{_short(example.name)}</span></button>'
 
 
 def _short(name: str) -> str:
     """Scene and patch names differ at their ends, so the middle goes."""
-    return escape(name if len(name) <= _SHOWN else f"{name[:7]}…{name[8 - _SHOWN :]}")
+    return escape(name if len(name) <= _SHOWN else f"{name[:6]}…{name[-11:]}")
 
 
 @lru_cache(maxsize=128)

@@ -44,8 +44,9 @@ def make_theme() -> Base:
 
 
 CSS = """
-.gradio-container { max-width: 1200px !important; margin: 0 auto !important; padding: 0 !important; }
+.gradio-container { width: 100%; max-width: 1200px !important; margin: 0 auto !important; padding: 0 !important; }
 .gradio-container, .gradio-container .main, .gradio-container .wrap, .gradio-container .contain { min-width: 0; }
+.nav-holder { display: none; }
 .gradio-container > .main { padding: 0 20px 40px !important; }
 .ls-html > .html-container { padding: 0 !important; }
 .block.ls-html:has(> .html-container > .prose:empty) { display: none; }
@@ -54,7 +55,8 @@ CSS = """
 .ls-head h1 { font-size: 1.3rem; font-weight: 600; margin: 0; letter-spacing: -.01em; }
 .ls-head p { margin: 0 auto 0 -10px; color: var(--body-text-color-subdued); font-size: .9rem; }
 .ls-head nav { display: flex; gap: 4px; }
-.ls-head nav a { padding: 5px 12px; border-radius: 6px; text-decoration: none; color: var(--body-text-color) !important; }
+.ls-head nav a { font-size: .95rem; padding: 5px 12px; border-radius: 6px; text-decoration: none;
+  color: var(--body-text-color) !important; }
 .ls-head nav a:hover { background: var(--background-fill-secondary); }
 .ls-head nav a[aria-current] { background: var(--color-accent-soft); font-weight: 600; text-decoration: none; }
 .ls-html, .ls-html * { box-sizing: border-box; }
@@ -77,7 +79,8 @@ CSS = """
 .ls-blank ul { margin: 0; padding-left: 18px; } .ls-blank small { overflow-wrap: anywhere; }
 
 .ls-gallery > div { display: grid; grid-template-columns: repeat(auto-fill, minmax(84px, 1fr)); gap: 8px; }
-.ls-gallery button { border: 1px solid var(--border-color-primary); border-radius: 6px; overflow: hidden; padding: 0;
+.ls-gallery button { margin: 0 !important; font-weight: 400; line-height: 1.25;
+  border: 1px solid var(--border-color-primary); border-radius: 6px; overflow: hidden; padding: 0;
   background: var(--block-background-fill); cursor: pointer; text-align: left; color: inherit; }
 .ls-gallery button:hover, .ls-gallery button:focus-visible { border-color: var(--color-accent);
   outline: 2px solid var(--color-accent); outline-offset: 0; }
@@ -107,7 +110,7 @@ CSS = """
   box-shadow: inset 0 0 0 1px rgb(0 0 0 / .35); }
 .ls-off .ls-bar i { background: repeating-linear-gradient(135deg, var(--class) 0 3px, transparent 3px 6px); }
 .ls-bar b, .ls-tick { position: absolute; top: -4px; bottom: -4px; width: 2px; margin-left: -1px;
-  background: var(--body-text-color); }
+  background: var(--body-text-color); box-shadow: 0 0 0 1px var(--body-background-fill); }
 .ls-tick { position: static; display: inline-block; height: 14px; vertical-align: -2px; margin: 0 6px 0 2px; }
 .ls-number { text-align: right; font-variant-numeric: tabular-nums; }
 .ls-labels summary { cursor: pointer; font-weight: 600; font-size: .95rem; margin: 16px 0 6px; }
@@ -120,6 +123,7 @@ CSS = """
 .ls-summary { display: flex; flex-wrap: wrap; gap: 10px 36px; margin: 4px 0; }
 .ls-summary dd { margin: 0; font-size: 1.02rem; font-weight: 600; font-variant-numeric: tabular-nums; }
 
+.ls-choices { align-items: end; } .ls-choices button { margin-bottom: 11px; }
 .ls-chart { margin: 0; } .ls-chart figcaption { display: flex; flex-wrap: wrap; gap: 4px 20px; margin-bottom: 14px; }
 .ls-chart .ls-key { display: flex; flex-wrap: wrap; gap: 2px 16px; font-size: .82rem; }
 .ls-chart .ls-key svg { width: 24px; height: 6px; display: inline-block; margin-right: 6px; vertical-align: 2px; }
@@ -146,7 +150,8 @@ CSS = """
 .ls-plot .ls-line:hover .ls-stroke { stroke-width: 3; }
 
 .ls-table { overflow-x: auto; border: 1px solid var(--border-color-primary); border-radius: 6px; }
-.ls-table table { border: 0 !important; border-collapse: collapse; width: 100%;
+.ls-table table, .ls-table tr { border: 0 !important; }
+.ls-table table { border-collapse: separate; border-spacing: 0; background: var(--block-background-fill); width: 100%;
   font-size: .86rem; font-variant-numeric: tabular-nums; margin: 0; }
 .ls-table th, .ls-table td { padding: 7px 12px; text-align: left; white-space: nowrap; border: 0;
   border-bottom: 1px solid var(--border-color-primary); }
@@ -155,11 +160,13 @@ CSS = """
   background: var(--background-fill-secondary); }
 .ls-table th[scope=row], .ls-table thead th:first-child { position: sticky; left: 0; z-index: 1; }
 .ls-table th[scope=row] { font-weight: 500; background: var(--block-background-fill); }
-.ls-table .ls-is-best > * { font-weight: 600; background: var(--color-accent-soft); }
+.ls-table tr.ls-is-best > td, .ls-table tr.ls-is-best > th[scope=row] { font-weight: 600;
+  background: var(--color-accent-soft); }
 .ls-best-mark { color: #0f766e; font-size: .78rem; } .dark .ls-best-mark { color: #5eead4; }
 .ls-table td.ls-reason { white-space: normal; min-width: 22ch; }
 .ls-table .ls-failed { color: #b42318; } .dark .ls-table .ls-failed { color: #fda29b; }
 @media (max-width: 520px) {
+  .ls-head p { display: none; } .ls-head h1 { margin-right: auto; }
   .ls-labels li { grid-template-columns: 14px minmax(0, 1fr) 52px; row-gap: 3px; }
   .ls-bar { grid-column: 2 / 3; grid-row: 2; } .ls-number { grid-column: 3; grid-row: 2; }
   .ls-gallery > div { grid-template-columns: none; grid-auto-flow: column; grid-auto-columns: 84px; overflow-x: auto;

@@ -1,24 +1,30 @@
-"""A tiny endpoint that speaks `serve.schema`, for the page's tests: real decoding, invented probabilities."""
+"""A stand-in for the endpoint's models, and a study, for the page's tests: the real routes, invented probabilities."""
 
 from __future__ import annotations
 
 import io
-from typing import Any
+from pathlib import Path
 
 import numpy as np
-from fastapi import FastAPI, Request, Response
+import optuna
+from fastapi import FastAPI
 from PIL import Image
 
-from pipelines.bands import ALL_BANDS, BAND_SETS
-from pipelines.errors import LandsweepError, NotFoundError
+from pipelines.bands import ALL_BANDS
+from pipelines.errors import NotFoundError
 from pipelines.labels import LABEL_NAMES
-from pipelines.patch import Patch, read_stack, write_stack
-from serve.schema import ErrorAnswer, ErrorBody, LabelPrediction, ModelInfo, ModelName, Models, Prediction
+from pipelines.patch import Patch, write_stack
+from serve.routes import create_app
+from serve.schema import LabelPrediction, ModelInfo
+from tune.settings import SearchSettings
+from tune.study import SETTINGS, open_storage
 
 SIZE = 120
+BLIND_TO = LABEL_NAMES[0]
+"""The class that the stand-in finds no evidence for."""
 
 
-def model_info(name: str, bands: tuple[str, ...]) -> ModelInfo:
+def model_info(name: str, bands: tuple[str, ...] = ALL_BANDS) -> ModelInfo:
     return ModelInfo(
         name=name,
         version=3,
@@ -34,123 +40,92 @@ def model_info(name: str, bands: tuple[str, ...]) -> ModelInfo:
     )
 
 
-MODELS = [model_info("landnet-all", ALL_BANDS), model_info("landnet-swir", ("B08", "B11", "B12"))]
+MODELS = (model_info("landnet-all"), model_info("landnet-swir", ("B08", "B11", "B12")))
 
 
 def make_tiff(bands: tuple[str, ...] = ALL_BANDS, seed: int = 0, size: int = SIZE) -> bytes:
-    """A smooth random patch with a place on Earth."""
+    """A smooth random patch with a place on Earth and named bands."""
     rng = np.random.default_rng(seed)
-    coarse = rng.integers(200, 3000, (len(bands), 6, 6)).astype(np.float32)
-    smooth = [np.asarray(Image.fromarray(layer).resize((size, size), Image.Resampling.BICUBIC)) for layer in coarse]
-    pixels = {band: layer.clip(1).astype(np.uint16) for band, layer in zip(bands, smooth, strict=True)}
+    pixels = {}
+    for band in bands:
+        coarse = Image.fromarray(rng.integers(200, 3000, (6, 6)).astype(np.float32))
+        smooth = np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC))
+        pixels[band] = smooth.clip(1).astype(np.uint16)
     patch = Patch(pixels, "EPSG:32633", (336_000.0, 5_200_800.0, 337_200.0, 5_202_000.0))
     return write_stack(patch, bands, size)
 
 
-def predict(tiff: bytes, model: ModelInfo) -> Prediction:
-    patch = read_stack(tiff, wanted=model.bands, size=SIZE)
-    rng = np.random.default_rng(int(patch.pixels[model.bands[0]].sum()) % 2**32)
-    chances = sorted((rng.random(len(model.labels)) ** 3).tolist(), reverse=True)
-    order = rng.permutation(model.labels).tolist()
-    return Prediction(
-        model=ModelName(name=model.name, version=model.version),
-        predictions=[
-            LabelPrediction(
-                label=str(label), probability=chance, threshold=0.2 + 0.03 * (i % 9), positive=chance >= 0.2 + 0.03 * (i % 9)
-            )
-            for i, (label, chance) in enumerate(zip(order, chances, strict=True))
-        ],
-        bands_used=model.bands,
-        crs=patch.crs,
-        bounds=patch.bounds,
-        warnings=list(patch.warnings),
-        timing_ms={"decode": 4.2, "predict": 21.5, "total": 26.1},
-        request_id="0f4e2a",
-    )
+class StandIn:
+    """What the endpoint's routes ask for; same pixels, same answer."""
+
+    max_bytes = 16 * 2**20
+
+    def __init__(self, models: tuple[ModelInfo, ...] = MODELS) -> None:
+        self.served = {model.name: model for model in models}
+
+    def models(self) -> list[ModelInfo]:
+        return list(self.served.values())
+
+    async def predict(self, model: str, patch: Patch) -> list[LabelPrediction]:
+        bands, names = self.served[model].bands, self.served[model].labels
+        rng = np.random.default_rng(int(patch.pixels[bands[0]].sum()) % 2**32)
+        chances = sorted((rng.random(len(names)) ** 3).tolist(), reverse=True)
+        return [
+            LabelPrediction(label=str(label), probability=chance, threshold=mark, positive=chance >= mark)
+            for label, chance, mark in zip(rng.permutation(names), chances, rng.uniform(0.2, 0.5, 19), strict=False)
+        ]
+
+    async def explain(self, model: str, patch: Patch, label: str) -> tuple[bytes, bool]:
+        if label not in self.served[model].labels:
+            raise NotFoundError(f'unknown class "{label}"')
+        band = patch.pixels[self.served[model].bands[-1]].astype(np.float32)
+        heat = (band - band.min()) / (np.ptp(band) + 1) * (label != BLIND_TO) * 255
+        buffer = io.BytesIO()
+        Image.fromarray(heat.astype(np.uint8)).save(buffer, "PNG")
+        return buffer.getvalue(), label != BLIND_TO
+
+    async def example(self, model: str) -> bytes:
+        return make_tiff(tuple(self.served[model].bands), seed=7)
 
 
-def explain(tiff: bytes, model: ModelInfo, label: str) -> bytes:
-    if label not in model.labels:
-        raise NotFoundError(f'unknown class "{label}"')
-    band = read_stack(tiff, wanted=model.bands).pixels[model.bands[-1]].astype(np.float32)
-    heat = (band - band.min()) / (np.ptp(band) + 1) * 255
-    if label == LABEL_NAMES[0]:
-        heat[:] = 0
-    buffer = io.BytesIO()
-    Image.fromarray(heat.astype(np.uint8)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def make_endpoint(models: list[ModelInfo] = MODELS) -> FastAPI:
+def make_endpoint(models: tuple[ModelInfo, ...] = MODELS) -> FastAPI:
     """The endpoint as an app; `models` are what it serves, the default first."""
-    app = FastAPI()
-
-    def find(name: str | None) -> ModelInfo:
-        for model in models:
-            if name in (None, model.name):
-                return model
-        raise NotFoundError(f'no model "{name}"')
-
-    @app.exception_handler(LandsweepError)
-    async def refuse(request: Request, error: LandsweepError) -> Response:
-        text = f"{error.where}: {error.what}" if error.where else error.what
-        body = ErrorBody(code="refused", message=text, hint=error.hint, request_id="0f4e2a")
-        return Response(ErrorAnswer(error=body).model_dump_json(), error.status, media_type="application/json")
-
-    @app.get("/v1/models")
-    async def list_models() -> Models:
-        return Models(models=models)
-
-    @app.get("/v1/models/{name}/example")
-    async def example(name: str) -> Response:
-        return Response(make_tiff(tuple(find(name).bands), seed=7), media_type="image/tiff")
-
-    @app.post("/v1/predict")
-    async def post_predict(request: Request, model: str | None = None) -> Prediction:
-        return predict(await request.body(), find(model))
-
-    @app.post("/v1/explain")
-    async def post_explain(request: Request, label: str, model: str | None = None) -> Response:
-        return Response(explain(await request.body(), find(model), label), media_type="image/png")
-
-    return app
+    return create_app(StandIn(models))
 
 
-def make_study(folder: Any, name: str = "first", running: bool = True) -> None:
-    """A study of seven trials in every state, as the search would leave it."""
-    import optuna
-
-    from tune.settings import SearchSettings
-    from tune.study import SETTINGS, open_storage
-
-    settings = SearchSettings(name=name, data=folder / "shards", experiments=folder, trials=12, epochs=8)
+def make_study(experiments: Path, name: str = "first", states: str = "cpcfcpr") -> None:
+    """A study as a search leaves it, a trial a letter: complete, pruned, failed, running."""
+    settings = SearchSettings(name=name, data=experiments / "shards", experiments=experiments, trials=12, epochs=8)
     settings.folder.mkdir(parents=True)
     (settings.folder / SETTINGS).write_text(settings.dump_yaml(), encoding="utf-8")
     storage = open_storage(settings, settings.folder)
-    study = optuna.create_study(study_name=name, storage=storage, direction="maximize")
-    rng = np.random.default_rng(1)
-    states = ["complete", "pruned", "complete", "failed", "complete", "pruned", "running" if running else "complete"]
+    study = optuna.create_study(study_name=name, storage=storage, sampler=optuna.samplers.RandomSampler(seed=1))
     for number, state in enumerate(states):
-        trial = study.ask()
-        trial.suggest_categorical("model", ["landnet", "resnet18"])
-        trial.suggest_categorical("bands", ["all", "rgb-nir-swir"])
-        trial.suggest_float("learning_rate", 5e-4, 8e-3, log=True)
-        trial.suggest_float("weight_decay", 1e-3, 0.2, log=True)
-        trial.suggest_categorical("batch_size", [16, 32, 64])
-        top, curve = 0.5 + 0.35 * rng.random(), []
-        for epoch in range(1, {"pruned": 3, "failed": 2, "running": 5}.get(state, 8) + 1):
-            value = top * (1 - 0.7 ** (epoch + 1)) + 0.02 * rng.standard_normal()
-            trial.report(value, epoch)
-            losses = {"train_loss": 0.4 / epoch, "validation_loss": 0.45 / epoch + 0.02 * epoch}
-            curve.append({"epoch": epoch, "ap_macro": value, "f1_macro": value * 0.9, **losses})
-        trial.set_user_attr("curves", curve)
-        trial.set_user_attr("seconds", 31.5 + 11 * number)
-        if state == "failed":
-            trial.set_user_attr("reason", "loss is NaN at epoch 3, step 41; lower the learning rate")
-        finish = {"pruned": optuna.trial.TrialState.PRUNED, "failed": optuna.trial.TrialState.FAIL}
-        if state == "complete":
-            study.tell(trial, max(point["ap_macro"] for point in curve))
-        elif state in finish:
-            study.tell(trial, state=finish[state])
+        _add_trial(study, number, state)
     storage.remove_session()
     storage.engine.dispose()
+
+
+def _add_trial(study: optuna.Study, number: int, state: str) -> None:
+    trial = study.ask()
+    trial.suggest_categorical("model", ["landnet", "resnet18"])
+    trial.suggest_categorical("bands", ["all", "rgb-nir-swir"])
+    trial.suggest_float("learning_rate", 5e-4, 8e-3, log=True)
+    trial.suggest_float("weight_decay", 1e-3, 0.2, log=True)
+    trial.suggest_categorical("batch_size", [16, 32, 64])
+    rng = np.random.default_rng(number)
+    top, curve = 0.5 + 0.35 * rng.random(), []
+    for epoch in range(1, {"c": 8, "p": 3, "f": 2, "r": 5}[state] + 1):
+        value = top * (1 - 0.7 ** (epoch + 1)) + 0.02 * rng.standard_normal()
+        trial.report(value, epoch)
+        losses = {"train_loss": 0.4 / epoch, "validation_loss": 0.45 / epoch + 0.02 * epoch}
+        curve.append({"epoch": epoch, "ap_macro": value, "f1_macro": 0.9 * value, **losses})
+    trial.set_user_attr("curves", curve)
+    trial.set_user_attr("seconds", 31.5 + 11 * number)
+    if state == "c":
+        study.tell(trial, max(point["ap_macro"] for point in curve))
+    elif state == "p":
+        study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+    elif state == "f":
+        trial.set_user_attr("reason", "loss is <NaN> at epoch 3, step 41; lower the learning rate")
+        study.tell(trial, state=optuna.trial.TrialState.FAIL)

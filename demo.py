@@ -1,0 +1,147 @@
+"""The whole path in one short script, from nothing to a web page. Read it top to bottom to see how the parts meet.
+
+Flows in: an empty folder. Flows out: a synthetic archive, its shards, a study, a registry, and an endpoint and a
+page that use them. What an earlier demo finished in the same folder is used again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import Field
+from rich.console import Console
+
+from pipelines.cluster import ray_cluster
+from pipelines.settings import IngestSettings, SampleSettings, Settings
+from pipelines.shards import MANIFEST
+from serve.settings import ServeSettings
+from tune.settings import Scheduler, SearchSettings, Space
+from tune.study import BEST, SETTINGS
+from ui.settings import UiSettings
+
+STUDY = "demo"
+
+
+class DemoSettings(Settings):
+    """How large a demo is. The defaults fit 4 minutes on 2 cores."""
+
+    out: Path = Field(default=Path("demo"), description="folder for all that the demo makes")
+    once: bool = Field(default=False, description="stop after the prediction")
+    patches: int = Field(default=600, ge=100, description="patches in the synthetic archive")
+    trials: int = Field(default=6, ge=1, description="trials of the search")
+    epochs: int = Field(default=8, ge=1, description="epochs of a trial")
+    time_budget: float = Field(default=110, ge=10, description="seconds after which the search starts no epoch")
+    port: int = Field(default=8000, ge=1, le=65535, description="port of the endpoint")
+    page_port: int = Field(default=7860, ge=1, le=65535, description="port of the page")
+
+
+def run_demo(settings: DemoSettings, console: Console) -> None:
+    """Run every step, telling what it does and how long it took."""
+    from serve.app import check_port
+
+    check_port("127.0.0.1", settings.port)
+    if not settings.once:
+        check_port("127.0.0.1", settings.page_port)
+    started = time.monotonic()
+    say = _teller(console, started)
+    archive, shards = settings.out / "archive", settings.out / "shards"
+    _sample(settings, archive, say)
+    say("Ray", "starting on this machine alone")
+    with ray_cluster():
+        _ingest(archive, shards, say)
+        _search(settings, shards, say, console)
+        _compare(settings, shards, say)
+        _serve(settings, say)
+
+
+def _sample(settings: DemoSettings, archive: Path, say: Callable[[str, str], None]) -> None:
+    if archive.is_dir():
+        say("sample", f"{archive} is there already")
+        return
+    from pipelines.sample import write_sample
+
+    say("sample", f"drawing {settings.patches} patches into {archive}")
+    write_sample(SampleSettings(out=archive, patches=settings.patches))
+
+
+def _ingest(archive: Path, shards: Path, say: Callable[[str, str], None]) -> None:
+    from pipelines.ingest import ingest
+
+    if not (shards / MANIFEST).is_file():
+        say("ingest", f"packing {archive} into {shards} with Ray Data")
+    manifest = ingest(IngestSettings(source=archive, out=shards, rows_per_part=128, resume=True))
+    rows = ", ".join(f"{manifest.rows(split)} {split}" for split in manifest.splits)
+    dropped = ", ".join(f"{len(ids)} {reason}" for reason, ids in manifest.dropped.items())
+    say("ingest", f"{rows} patches; left out: {dropped or 'none'}")
+
+
+def _search(settings: DemoSettings, shards: Path, say: Callable[[str, str], None], console: Console) -> None:
+    from serve.registry import add_bundle
+    from tune.search import run_search
+    from tune.study import open_study
+
+    search = SearchSettings(
+        name=STUDY,
+        data=shards,
+        experiments=settings.out / "experiments",
+        trials=settings.trials,
+        epochs=settings.epochs,
+        time_budget=settings.time_budget,
+        scheduler=Scheduler(grace=1, reduction=3),
+        space=Space(batch_size=[16, 32]),
+    )
+    unfinished = (search.folder / SETTINGS).is_file()
+    if (search.folder / BEST).is_dir():
+        say("search", f"study {STUDY} is there already")
+        study = open_study(search.experiments, STUDY)
+    else:
+        say("search", f"{settings.trials} trials over landnet and resnet18, Ray Tune with Optuna and ASHA")
+        study = run_search(search, console, resume=unfinished)
+    best = study.best
+    assert best is not None, "run_search raises where no trial came to a result"
+    say("search", f"best is trial {best.number}, {best.parameters['model']}: validation {search.metric} {best.value:.3f}")
+    entry = add_bundle(settings.out / "registry", STUDY, search.folder / BEST)
+    say("register", f"{entry.name} version {entry.version}")
+
+
+def _compare(settings: DemoSettings, shards: Path, say: Callable[[str, str], None]) -> None:
+    from models.assess import compare
+    from models.bundle import read_metrics
+
+    ours = read_metrics(settings.out / "experiments" / STUDY / BEST)["test"]["ap_macro"]
+    others = {name: values["ap_macro"] for name, values in compare(shards).items()}
+    say(
+        "test",
+        f"ap_macro: constant {others['constant']:.3f}, regression on band means {others['regression']:.3f}, "
+        f"trained model {ours:.3f}",
+    )
+
+
+def _serve(settings: DemoSettings, say: Callable[[str, str], None]) -> None:
+    from serve.app import endpoint
+    from serve.client import Client
+
+    say("serve", "starting Ray Serve")
+    with endpoint(ServeSettings(registry=settings.out / "registry", port=settings.port)) as url:
+        with Client(url) as client:
+            answer = client.predict(client.example(STUDY))
+        found = ", ".join(f"{each.label} {each.probability:.2f}" for each in answer.predictions if each.positive)
+        say("predict", f"{url}/v1/predict on an example: {found or 'no class above its threshold'}")
+        if settings.once:
+            say("done", "")
+            return
+        from ui.app import launch
+
+        say("page", f"http://127.0.0.1:{settings.page_port} is up; Ctrl-C ends it")
+        page = UiSettings(port=settings.page_port, url=url, experiments=settings.out / "experiments")
+        launch(page)
+
+
+def _teller(console: Console, started: float) -> Callable[[str, str], None]:
+    def say(step: str, text: str) -> None:
+        elapsed = time.monotonic() - started
+        console.print(f"{elapsed:5.0f} s  {step:<9} {text}".rstrip(), highlight=False, soft_wrap=True)
+
+    return say
