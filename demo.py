@@ -9,17 +9,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field
-from rich.console import Console
 
-from pipelines.cluster import ray_cluster
 from pipelines.settings import IngestSettings, SampleSettings, Settings
-from pipelines.shards import MANIFEST
 from serve.settings import ServeSettings
 from tune.settings import Scheduler, SearchSettings, Space
-from tune.study import BEST, SETTINGS
 from ui.settings import UiSettings
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 STUDY = "demo"
 
@@ -39,6 +39,7 @@ class DemoSettings(Settings):
 
 def run_demo(settings: DemoSettings, console: Console) -> None:
     """Run every step, telling what it does and how long it took."""
+    from pipelines.cluster import ray_cluster
     from serve.app import check_port
 
     check_port("127.0.0.1", settings.port)
@@ -68,6 +69,7 @@ def _sample(settings: DemoSettings, archive: Path, say: Callable[[str, str], Non
 
 def _ingest(archive: Path, shards: Path, say: Callable[[str, str], None]) -> None:
     from pipelines.ingest import ingest
+    from pipelines.shards import MANIFEST
 
     if not (shards / MANIFEST).is_file():
         say("ingest", f"packing {archive} into {shards} with Ray Data")
@@ -80,7 +82,7 @@ def _ingest(archive: Path, shards: Path, say: Callable[[str, str], None]) -> Non
 def _search(settings: DemoSettings, shards: Path, say: Callable[[str, str], None], console: Console) -> None:
     from serve.registry import add_bundle
     from tune.search import run_search
-    from tune.study import open_study
+    from tune.study import BEST, SETTINGS, open_study
 
     search = SearchSettings(
         name=STUDY,
@@ -101,7 +103,10 @@ def _search(settings: DemoSettings, shards: Path, say: Callable[[str, str], None
         study = run_search(search, console, resume=unfinished)
     best = study.best
     assert best is not None, "run_search raises where no trial came to a result"
-    say("search", f"best is trial {best.number}, {best.parameters['model']}: validation {search.metric} {best.value:.3f}")
+    say(
+        "search",
+        f"best is trial {best.number}, {best.parameters['model']}: validation {search.metric} {best.value:.3f}",
+    )
     entry = add_bundle(settings.out / "registry", STUDY, search.folder / BEST)
     say("register", f"{entry.name} version {entry.version}")
 
@@ -109,6 +114,7 @@ def _search(settings: DemoSettings, shards: Path, say: Callable[[str, str], None
 def _compare(settings: DemoSettings, shards: Path, say: Callable[[str, str], None]) -> None:
     from models.assess import compare
     from models.bundle import read_metrics
+    from tune.study import BEST
 
     ours = read_metrics(settings.out / "experiments" / STUDY / BEST)["test"]["ap_macro"]
     others = {name: values["ap_macro"] for name, values in compare(shards).items()}

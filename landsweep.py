@@ -5,29 +5,28 @@ Heavy packages are imported inside the verbs, so that `--help` answers at once.
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
+from demo import DemoSettings, run_demo
 from pipelines import cluster
 from pipelines.errors import LandsweepError
 from pipelines.flags import flags_of
 from pipelines.settings import IngestSettings, SampleSettings
+from pipelines.terminal import complain, console, progress_bar, report
 from serve.settings import ServeSettings
 from tune.settings import SearchSettings
 from ui.settings import UiSettings
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=(
-    "Land use and land cover of Sentinel-2 patches: pack, search, serve, look."
-))
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help=("Land use and land cover of Sentinel-2 patches: pack, search, serve, look."),
+)
 data = typer.Typer(no_args_is_help=True, help="Archives and shards.")
 search = typer.Typer(no_args_is_help=True, help="Hyperparameter searches.")
 registry = typer.Typer(no_args_is_help=True, help="Which bundle is served under which name.")
@@ -35,10 +34,9 @@ models = typer.Typer(no_args_is_help=True, help="The model zoo.")
 for name, group in {"data": data, "search": search, "registry": registry, "models": models}.items():
     app.add_typer(group, name=name)
 
-console = Console(stderr=True)
-
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on standard output")]
 Registry = Annotated[Path, typer.Option(help="folder that holds the registered bundles")]
+Register = Annotated[bool, typer.Option(help="put the best bundle into the registry, under the study's name")]
 Experiments = Annotated[Path, typer.Option(help="folder that holds a folder a study")]
 
 
@@ -46,18 +44,18 @@ def _sample(settings: SampleSettings, as_json: AsJson = False) -> None:
     """Write a synthetic archive in BigEarthNet v2's layout, to try everything on."""
     from pipelines.sample import write_sample
 
-    with _bar("patches") as progress:
+    with progress_bar("patches") as progress:
         out = write_sample(settings, progress)
-    _report({"archive": str(out), "patches": settings.patches}, as_json)
+    report({"archive": str(out), "patches": settings.patches}, as_json)
 
 
 def _ingest(settings: IngestSettings, as_json: AsJson = False) -> None:
     """Pack an archive into shards, in parallel."""
     from pipelines.ingest import ingest
 
-    with _bar("patches") as progress:
+    with progress_bar("patches") as progress:
         manifest = ingest(settings, progress)
-    _report(_dataset(settings.out, manifest), as_json)
+    report(_dataset(settings.out, manifest), as_json)
 
 
 data.command("sample")(flags_of(SampleSettings, _sample, arguments=("out",)))
@@ -69,7 +67,7 @@ def check(shards: Path, as_json: AsJson = False) -> None:
     """Prove a dataset folder whole: every part there, every checksum right."""
     from pipelines.shards import check_dataset
 
-    _report(_dataset(shards, check_dataset(shards)), as_json)
+    report(_dataset(shards, check_dataset(shards)), as_json)
 
 
 @search.command("init")
@@ -87,7 +85,9 @@ def init(file: Path, data: Annotated[Path, typer.Option(help="dataset folder")] 
 @search.command("run")
 def run(
     file: Path,
-    register: Annotated[bool, typer.Option(help="put the best bundle into the registry, under the study's name")] = True,
+    register: Annotated[
+        bool, typer.Option(help="put the best bundle into the registry, under the study's name")
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
     """Search, keep the best trial's bundle, and put it into the registry beside the experiments folder."""
@@ -96,7 +96,7 @@ def run(
 
 @search.command("resume")
 def resume(
-    name: str, experiments: Experiments = Path("experiments"), register: bool = True, as_json: AsJson = False
+    name: str, experiments: Experiments = Path("experiments"), register: Register = True, as_json: AsJson = False
 ) -> None:
     """Run the trials that an interrupted search still owes."""
     from tune.study import open_study
@@ -114,7 +114,7 @@ def _search(settings: SearchSettings, register: bool, as_json: bool, *, resume: 
     if register:
         entry = add_bundle(settings.folder.parent.parent / "registry", settings.name, settings.folder / BEST)
         found |= {"registered": f"{entry.name} version {entry.version}", "registry": str(entry.path.parent.parent)}
-    _report(found, as_json, table="trials")
+    report(found, as_json, table="trials")
 
 
 @search.command("show")
@@ -122,7 +122,7 @@ def show(name: str, experiments: Experiments = Path("experiments"), as_json: AsJ
     """A study's trials as they stand, running or done."""
     from tune.study import open_study
 
-    _report(open_study(experiments, name).as_dict(), as_json, table="trials")
+    report(open_study(experiments, name).as_dict(), as_json, table="trials")
 
 
 @search.command("list")
@@ -130,7 +130,7 @@ def list_searches(experiments: Experiments = Path("experiments"), as_json: AsJso
     """The studies there are, newest first."""
     from tune.study import list_studies
 
-    _report({"studies": [{"name": name} for name in list_studies(experiments)]}, as_json, table="studies")
+    report({"studies": [{"name": name} for name in list_studies(experiments)]}, as_json, table="studies")
 
 
 @registry.command("list")
@@ -141,7 +141,7 @@ def list_registry(folder: Registry = Path("registry"), as_json: AsJson = False) 
     rows = [
         {"name": each.name, "version": each.version, "production": each.production} for each in list_entries(folder)
     ]
-    _report({"models": rows}, as_json, table="models")
+    report({"models": rows}, as_json, table="models")
 
 
 @registry.command("add")
@@ -149,7 +149,7 @@ def add(name: str, bundle: Path, folder: Registry = Path("registry"), as_json: A
     """Register a bundle as the next version of a model, and serve that one from now on."""
     from serve.registry import add_bundle
 
-    _report(_entry(add_bundle(folder, name, bundle)), as_json)
+    report(_entry(add_bundle(folder, name, bundle)), as_json)
 
 
 @registry.command("promote")
@@ -157,7 +157,7 @@ def promote(name: str, version: int, folder: Registry = Path("registry"), as_jso
     """Serve this version."""
     from serve.registry import promote
 
-    _report(_entry(promote(folder, name, version)), as_json)
+    report(_entry(promote(folder, name, version)), as_json)
 
 
 @registry.command("rollback")
@@ -165,7 +165,7 @@ def rollback(name: str, folder: Registry = Path("registry"), as_json: AsJson = F
     """Serve the version before."""
     from serve.registry import rollback
 
-    _report(_entry(rollback(folder, name)), as_json)
+    report(_entry(rollback(folder, name)), as_json)
 
 
 def _serve(settings: ServeSettings) -> None:
@@ -192,9 +192,11 @@ def predict(
     from serve.client import Client, read_upload
 
     with Client(url) as client:
-        found = {str(path): client.predict(read_upload(path), model=model, bands=bands, name=str(path)) for path in files}
+        found = {
+            str(path): client.predict(read_upload(path), model=model, bands=bands, name=str(path)) for path in files
+        }
     if as_json:
-        _report({"predictions": {path: each.model_dump(mode="json") for path, each in found.items()}}, as_json)
+        report({"predictions": {path: each.model_dump(mode="json") for path, each in found.items()}}, as_json)
         return
     for path, prediction in found.items():
         rows = [
@@ -204,8 +206,8 @@ def predict(
         ]
         for warning in prediction.warnings:
             console.print(f"{path}: {warning}", highlight=False, soft_wrap=True)
-        _report({"file": path, "model": f"{prediction.model.name} version {prediction.model.version}"}, False)
-        _report({"labels": rows}, False, table="labels")
+        report({"file": path, "model": f"{prediction.model.name} version {prediction.model.version}"}, False)
+        report({"labels": rows}, False, table="labels")
 
 
 @models.command("list")
@@ -213,7 +215,7 @@ def list_models(as_json: AsJson = False) -> None:
     """The models that can be searched over."""
     from models.settings import MODELS
 
-    _report({"models": [{"name": name, "what": what} for name, what in MODELS.items()]}, as_json, table="models")
+    report({"models": [{"name": name, "what": what} for name, what in MODELS.items()]}, as_json, table="models")
 
 
 def _ui(settings: UiSettings) -> None:
@@ -226,15 +228,12 @@ def _ui(settings: UiSettings) -> None:
 app.command("ui")(flags_of(UiSettings, _ui))
 
 
-@app.command("demo")
-def demo(
-    out: Annotated[Path, typer.Option(help="folder for all that the demo makes")] = Path("demo"),
-    once: Annotated[bool, typer.Option("--once", help="stop after the prediction")] = False,
-) -> None:
+def _demo(settings: DemoSettings) -> None:
     """The whole path on a synthetic archive: sample, ingest, search, register, serve, predict, page."""
-    from demo import DemoSettings, run_demo
+    run_demo(settings, console)
 
-    run_demo(DemoSettings.parse({"out": out, "once": once}), console)
+
+app.command("demo")(flags_of(DemoSettings, _demo))
 
 
 def _dataset(folder: Path, manifest: Any) -> dict[str, Any]:
@@ -251,43 +250,6 @@ def _entry(entry: Any) -> dict[str, Any]:
     return {"name": entry.name, "version": entry.version, "production": entry.production, "bundle": str(entry.path)}
 
 
-def _report(values: dict[str, Any], as_json: bool, table: str = "") -> None:
-    """One JSON object, or a few readable lines and a table, on standard output."""
-    if as_json:
-        typer.echo(json.dumps(values, ensure_ascii=False))
-        return
-    for key, value in values.items():
-        if key != table:
-            shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
-            shown = ", ".join(map(str, shown)) if isinstance(shown, list) else shown
-            typer.echo(f"{key}: {shown}")
-    if table:
-        _print_table(values[table])
-
-
-def _print_table(rows: list[dict[str, Any]]) -> None:
-    flat = [{**row, **row.get("parameters", {})} for row in rows]
-    columns = [key for key in dict.fromkeys(key for row in flat for key in row) if key != "parameters"]
-    drawn = Table(*columns)
-    for row in flat:
-        drawn.add_row(*(_cell(row.get(column)) for column in columns))
-    Console().print(drawn)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-@contextmanager
-def _bar(unit: str) -> Iterator[Callable[[int, int], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task(unit, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
-
-
 def _wait() -> None:
     import signal
 
@@ -300,23 +262,13 @@ def main() -> None:
     try:
         app(prog_name="landsweep")
     except LandsweepError as error:
-        console.print(f"[bold red]error:[/] {_escape(str(error))}", highlight=False, soft_wrap=True)
+        complain(str(error))
         sys.exit(error.exit_code)
+    except OSError as error:
+        complain(f"{error.filename or 'the system'}: {(error.strerror or str(error)).lower()}")
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
-    except OSError as error:
-        console.print(f"[bold red]error:[/] {_escape(_system(error))}", highlight=False, soft_wrap=True)
-        sys.exit(1)
-
-
-def _system(error: OSError) -> str:
-    return f"{error.filename or 'the system'}: {(error.strerror or str(error)).lower()}"
-
-
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,8 @@ def assess(bundle: Bundle, data: Path, split: str) -> dict[str, Any]:
     rows = read_split(data, split, config.bands)
     device = next(bundle.net.parameters()).device
     probabilities, _ = evaluate(bundle.net, rows, config.image_size, device)
-    return score(probabilities, rows.labels, config.label_names, list(config.thresholds[n] for n in config.label_names))
+    thresholds = [config.thresholds[name] for name in config.label_names]
+    return score(probabilities, rows.labels, config.label_names, thresholds)
 
 
 def compare(data: Path) -> dict[str, dict[str, Any]]:

@@ -43,7 +43,9 @@ def write_bundle(
 ) -> BundleConfig:
     """Write a bundle aside and move it to `folder`, which must not exist yet; returns the config with checksums."""
     if folder.exists():
-        raise BundleError("folder exists already", where=str(folder), hint="Give a new one: bundles are not overwritten.")
+        raise BundleError(
+            "folder exists already", where=str(folder), hint="Give a new one: bundles are not overwritten."
+        )
     aside = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from models.landnet import LandNet
 from models.settings import check_model
 
+
 class ReflectanceNet(nn.Module):
     """A net on reflectance: subtracts each band's mean, divides by its deviation, and runs the backbone.
 
@@ -64,6 +65,6 @@ def _backbone(name: str, in_chans: int, num_classes: int) -> nn.Module:
 
 def cam_layer(name: str, net: ReflectanceNet) -> nn.Module:
     """The layer whose activations Grad-CAM weighs: the last one with a spatial grid."""
-    layer = net.backbone.features[-1] if name == "landnet" else net.backbone.layer4[-1]  # type: ignore[index, union-attr]
+    layer = net.backbone.features[-1] if name == "landnet" else net.backbone.layer4[-1]  # type: ignore[index]
     assert isinstance(layer, nn.Module)
     return layer

@@ -28,7 +28,7 @@ def write_whole(path: Path, data: bytes | str) -> None:
 
 def commit(aside: Path, path: Path) -> None:
     """Move a finished file or folder to its name, and make the move itself durable."""
-    os.replace(aside, path)
+    aside.replace(path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

@@ -55,7 +55,7 @@ def _parameter(name: str, field: FieldInfo, positional: bool) -> inspect.Paramet
     else:
         declared = typer.Option(f"--{name}".replace("_", "-"), help=_help(field))
     required = field.is_required()
-    annotation = Annotated[kind, declared] if required else Annotated[kind | None, declared]  # type: ignore[operator]
+    annotation = Annotated[kind, declared] if required else Annotated[kind | None, declared]
     default = inspect.Parameter.empty if required else None
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 

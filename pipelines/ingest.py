@@ -160,9 +160,7 @@ def _pack_row(row: dict[str, Any]) -> dict[str, Any]:
     return {"name": row["name"], "size": row["size"], "record": record.model_dump_json()}
 
 
-def _manifest(
-    plan: Manifest, catalogue: Catalogue, bands: tuple[str, ...], records: list[PartRecord]
-) -> Manifest:
+def _manifest(plan: Manifest, catalogue: Catalogue, bands: tuple[str, ...], records: list[PartRecord]) -> Manifest:
     dropped = {reason: list(ids) for reason, ids in catalogue.dropped.items()}
     counts = {split: dict.fromkeys(catalogue.label_names, 0) for split in SPLITS}
     for record in records:

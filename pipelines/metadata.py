@@ -142,6 +142,6 @@ def _folder_of(patch_id: str) -> str:
     return f"{patch_id.rsplit('_', 2)[0]}/{patch_id}"
 
 
-def _drop(dropped: dict[str, list[str]], reason: str, ids: pd.Series) -> None:  # type: ignore[type-arg]
+def _drop(dropped: dict[str, list[str]], reason: str, ids: pd.Series) -> None:
     if len(ids):
         dropped.setdefault(reason, []).extend(ids)

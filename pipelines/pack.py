@@ -82,7 +82,7 @@ def pack_part(task: PartTask) -> PartRecord:
         pixels = {band: np.stack([patch.pixels[band] for patch in patches]) for band in task.bands}
         part = write_part(task.out, f"{task.name}.parquet", _columns(task, kept, patches, labels), pixels)
         sums = {band: _sums(array) for band, array in pixels.items()}
-    counts = np.sum(labels, axis=0, dtype=np.int64).tolist() if labels else [0] * len(task.label_names)
+    counts = [sum(int(vector[i]) for vector in labels) for i in range(len(task.label_names))]
     record = PartRecord(split=task.split, part=part, sums=sums, label_counts=counts, dropped=dropped)
     write_whole(task.record, record.model_dump_json())
     return record

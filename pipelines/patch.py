@@ -24,7 +24,7 @@ from rasterio.transform import from_bounds
 
 from pipelines.bands import ALL_BANDS, SENTINEL2
 from pipelines.errors import PatchError, nearest
-from pipelines.tiff import Limits, check_claims
+from pipelines.tiff import DEFAULT_LIMITS, Limits, check_claims
 
 GDAL_OPTIONS: dict[str, Any] = {
     "GDAL_CACHEMAX": 64,
@@ -101,7 +101,7 @@ def read_stack(
     wanted: Sequence[str] = ALL_BANDS,
     size: int | None = None,
     names: Sequence[str] | None = None,
-    limits: Limits = Limits(),
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Patch:
     """Decode an uploaded GeoTIFF whose bands share one grid, and keep the bands that are wanted.
 

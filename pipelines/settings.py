@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -71,7 +71,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise SettingsError("not UTF-8 text", where=str(path), hint="Give a YAML file.") from None
     try:
-        values = yaml.load(text, Loader=_StrictLoader)
+        values = yaml.load(text, Loader=_StrictLoader)  # noqa: S506  a SafeLoader that is stricter still
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}, line {mark.line + 1}, column {mark.column + 1}" if mark else str(path)
@@ -89,15 +89,17 @@ class _StrictLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark
-            raise yaml.MarkedYAMLError(problem="aliases are not allowed", problem_mark=mark)
+            self._refuse("aliases are not allowed")
         self.depth += 1
         if self.depth > MAX_YAML_DEPTH:
-            mark = self.peek_event().start_mark
-            raise yaml.MarkedYAMLError(problem="nested too deeply", problem_mark=mark)
+            self._refuse("nested too deeply")
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
+
+    def _refuse(self, problem: str) -> NoReturn:
+        mark: Any = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # the stubs leave it out
+        raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()

@@ -51,8 +51,7 @@ def _read(parts: list[Path], sizes: dict[str, int]) -> list[Any]:
     import ray.data
 
     def decode(row: dict[str, Any]) -> dict[str, Any]:
-        chunk = decode_columns(read_table(Path(row["path"][0]), [*sizes, "labels", "patch_id"]), sizes)
-        return chunk
+        return decode_columns(read_table(Path(row["path"][0]), [*sizes, "labels", "patch_id"]), sizes)
 
     rows = [{"path": str(part.resolve())} for part in parts]
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows))

@@ -41,7 +41,10 @@ class Limits:
     max_directories: int = 16
 
 
-def check_claims(data: bytes, limits: Limits = Limits()) -> None:
+DEFAULT_LIMITS = Limits()
+
+
+def check_claims(data: bytes, limits: Limits = DEFAULT_LIMITS) -> None:
     """Check what a file claims to be.
 
     Raises:

@@ -96,7 +96,7 @@ class Endpoint:
         found: list[LabelPrediction] = await self._predict_batch((model, patch))
         return found
 
-    @rayserve.batch
+    @rayserve.batch  # type: ignore[untyped-decorator]  # ray ships no types
     async def _predict_batch(self, requests: list[tuple[str, Patch]]) -> list[list[LabelPrediction]]:
         """One forward pass for each model that the batch asks for."""
         answers: list[list[LabelPrediction]] = [[] for _ in requests]

@@ -6,7 +6,7 @@ Flows in: an HTTP request. Flows out: the bytes of the one GeoTIFF in it, or an 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from python_multipart.exceptions import MultipartParseError
 from starlette.datastructures import Headers, UploadFile
@@ -58,7 +58,7 @@ async def read_tiff(request: Request, max_bytes: int) -> bytes:
     return data
 
 
-async def _capped(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
+async def _capped(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
     declared = request.headers.get("content-length", "")
     seen = int(declared) if declared.isdecimal() and int(declared) > max_bytes else 0
     if not seen:

@@ -94,7 +94,9 @@ class Client:
             raise InputError("not a URL", where=self.url, hint="Such as http://127.0.0.1:8000.") from None
         except httpx.HTTPError as error:
             reason = "does not answer" if isinstance(error, httpx.ConnectError) else f"broke off ({error})"
-            raise ServiceError(f"the endpoint {reason}", where=self.url, hint="Start it with `landsweep serve`.") from None
+            raise ServiceError(
+                f"the endpoint {reason}", where=self.url, hint="Start it with `landsweep serve`."
+            ) from None
         if answer.is_success:
             return answer
         raise _refusal(answer, where)

@@ -74,7 +74,9 @@ class Predictor:
     def _named(self, probabilities: list[float]) -> list[LabelPrediction]:
         thresholds = self.config.thresholds
         found = [
-            LabelPrediction(label=name, probability=value, threshold=thresholds[name], positive=value >= thresholds[name])
+            LabelPrediction(
+                label=name, probability=value, threshold=thresholds[name], positive=value >= thresholds[name]
+            )
             for name, value in zip(self.config.label_names, probabilities, strict=True)
         ]
         return sorted(found, key=lambda each: -each.probability)

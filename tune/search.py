@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import shutil
-from pathlib import Path
 
 import optuna
 from optuna.trial import TrialState
@@ -42,9 +41,13 @@ def run_search(settings: SearchSettings, console: Console, *, resume: bool = Fal
     bands = _check(settings, manifest)
     folder = settings.folder
     if (folder / SETTINGS).is_file() != resume:
-        what, hint = ("no such study", "Start it with `search run`.") if resume else (
-            "the study exists already",
-            f"Go on with `landsweep search resume {settings.name}`, or choose another name.",
+        what, hint = (
+            ("no such study", "Start it with `search run`.")
+            if resume
+            else (
+                "the study exists already",
+                f"Go on with `landsweep search resume {settings.name}`, or choose another name.",
+            )
         )
         raise StudyError(what, where=str(folder), hint=hint)
     with exclusive(folder / ".lock", f'study "{settings.name}"'):

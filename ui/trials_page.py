@@ -17,7 +17,8 @@ _REFRESH_SECONDS = 4
 _CHOICE: dict[str, Any] = {"api_visibility": "private", "trigger_mode": "always_last"}
 
 _REMEMBER = """(study, metric) => {
-  if (study) history.replaceState(null, '', '?' + new URLSearchParams({study, metric: metric || ''}));
+  const query = new URLSearchParams({study: study || '', metric: metric || ''});
+  if (study) history.replaceState(null, '', location.pathname + '?' + query);
 }"""
 """Makes the address bar a link to what is seen."""
 

@@ -1,0 +1,62 @@
+"""What the command line prints: results on standard output, progress and errors on standard error.
+
+Flows in: plain values. Flows out: a few readable lines and a table, or one JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+console = Console(stderr=True)
+
+
+def complain(message: str) -> None:
+    """One error message on standard error."""
+    console.print(f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
+
+
+def report(values: dict[str, Any], as_json: bool, table: str = "") -> None:
+    """One JSON object, or a few readable lines and a table, on standard output."""
+    if as_json:
+        typer.echo(json.dumps(values, ensure_ascii=False))
+        return
+    for key, value in values.items():
+        if key != table:
+            shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+            shown = ", ".join(map(str, shown)) if isinstance(shown, list) else shown
+            typer.echo(f"{key}: {shown}")
+    if table:
+        _print_table(values[table])
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    flat = [{**row, **row.get("parameters", {})} for row in rows]
+    columns = [key for key in dict.fromkeys(key for row in flat for key in row) if key != "parameters"]
+    drawn = Table(*columns)
+    for row in flat:
+        drawn.add_row(*(_cell(row.get(column)) for column in columns))
+    Console().print(drawn)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+@contextmanager
+def progress_bar(unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar for the length of a block; yields what is to be called with how many are done, and of how many."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(unit, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
