@@ -27,6 +27,8 @@ from pipelines.feed import Split
 
 MAX_GRADIENT_NORM = 1.0
 
+_CALM = "Lower the learning rate, and check the data with `landsweep data check`."
+
 
 @dataclass(frozen=True)
 class EpochResult:
@@ -71,6 +73,8 @@ class Fit:
             train_loss = self._epoch(batches, loss)
             self.done += 1
             probabilities, validation_loss = evaluate(self.net, validation, self.size, self.device, loss)
+            if not np.isfinite(probabilities).all():
+                raise TrainingError(f"the net gives no numbers on validation after epoch {self.done}", hint=_CALM)
             yield EpochResult(self.done, train_loss, validation_loss, probabilities)
 
     def _epoch(self, batches: Batches, loss: nn.Module) -> float:
@@ -87,7 +91,7 @@ class Fit:
             if not torch.isfinite(value):
                 raise TrainingError(
                     f"loss is {value.item()} in epoch {self.done + 1}, step {step + 1}",
-                    hint="Lower the learning rate, and check the data with `landsweep data check`.",
+                    hint=_CALM,
                 )
             self.optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(value)

@@ -11,18 +11,13 @@ colour alone therefore tells them only partly apart; texture tells more.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.bands import PATCH_SIZE
 from pipelines.spectra import INDEX, Array, Season
-from pipelines.terrain import WATERSIDE, Ground, Parcels, lay_out, noise, ramp
-
-Weight = NDArray[np.floating[Any]]
-Mixture = dict[str, Weight]
-"""Weight per pixel, (120, 120), of each named material."""
+from pipelines.terrain import WATERSIDE, Ground, Mixture, Parcels, contour, lay_out, merge, ramp
 
 
 def paint(labels: Sequence[str], season: Season, rng: np.random.Generator) -> tuple[NDArray[np.int8], Array]:
@@ -39,94 +34,26 @@ def paint(labels: Sequence[str], season: Season, rng: np.random.Generator) -> tu
         inside = (zones == position).astype(np.float32)
         for name, weight in COVERS[label](ground).items():
             abundance[INDEX[name]] += inside * weight
-    _build_road(abundance, np.isin(zones, [i for i, label in enumerate(labels) if label not in WATERSIDE]), ground)
-    relief = ground.noise(2.4)
-    light = season.sun * (1 + rng.uniform(0, 1.2) * (np.roll(relief, 1, 0) - relief)).clip(0.6, 1.4)
-    abundance *= light
+    road = ground.road() * np.isin(zones, [i for i, label in enumerate(labels) if label not in WATERSIDE])
+    abundance *= 1 - road
+    abundance[INDEX["asphalt"]] += 0.7 * road
+    abundance[INDEX["soil_pale"]] += 0.3 * road
+    relief, day = ground.noise(2.4), season.sun * rng.uniform(0.75, 1.25)
+    abundance *= day * (1 + rng.uniform(0, 1.2) * (np.roll(relief, 1, 0) - relief)).clip(0.6, 1.4)
     return zones, abundance
 
 
-def overcast(abundance: Array, rng: np.random.Generator) -> Array:
-    """The same abundances under clouds, and darker in the shadows that these throw."""
-    field = noise(rng, 2.3)
-    opaque = ramp(field, rng.uniform(-0.8, 0.5), 1.2)
-    down, right = rng.integers(12, 45, 2)
-    shadow = np.pad(opaque, ((down, 0), (right, 0)), mode="edge")[:PATCH_SIZE, :PATCH_SIZE]
-    clouded: Array = abundance * (1 - 0.65 * shadow) * (1 - opaque)
-    clouded[INDEX["cloud"]] += opaque * rng.uniform(0.7, 1.2)
-    return clouded
-
-
-def snowed(abundance: Array, rng: np.random.Generator) -> Array:
-    """The same abundances under snow, which woods and water hold less of."""
-    woody = abundance[[INDEX[name] for name in ("conifer", "broadleaf", "evergreen", "shrub", "litter")]].sum(0)
-    water = abundance[[INDEX[name] for name in ("lake", "humic", "sea", "turbid")]].sum(0)
-    bared = 1 - (0.9 * woody + 0.95 * water * (rng.random() < 0.6)).clip(0, 1)
-    cover = rng.uniform(0.5, 1) * ramp(noise(rng, 2), -1.5, 1.0) * bared
-    white: Array = abundance * (1 - cover)
-    white[INDEX["snow"]] += rng.uniform(0.4, 0.8) * cover
-    return white
-
-
-def _build_road(abundance: Array, land: NDArray[np.bool_], ground: Ground) -> None:
-    """Lay a winding road or track over land, in place, in three patches of four."""
-    route = ground.noise(3.2)
-    steep = np.hypot(*np.gradient(route)) + 1e-6
-    paved = ground.rng.uniform(0.3, 0.8) * land * ramp(-np.abs(route - ground.rng.normal(0, 0.6)) / steep, -1.2, -0.3)
-    if ground.rng.random() < 0.75:
-        abundance *= 1 - paved
-        abundance[INDEX["asphalt"]] += 0.7 * paved
-        abundance[INDEX["soil_pale"]] += 0.3 * paved
-
-
-def _bare(ground: Ground, weight: Weight) -> Mixture:
-    """The patch's own soil, wetter here and there."""
-    wet = 0.5 * ramp(ground.noise(2), -1, 2)
-    pale = 0.5 * ground.soil**2
-    return {
-        "soil_dark": weight * (wet + 0.35 * (1 - ground.soil)) * 0.8,
-        "soil_pale": weight * (1 - wet) * pale,
-        "soil_brown": weight * (1 - wet) * (1 - pale) * (0.6 + 0.4 * ground.soil),
-    }
-
-
-def _merge(*mixtures: Mixture) -> Mixture:
-    total: Mixture = {}
-    for mixture in mixtures:
-        for name, weight in mixture.items():
-            total[name] = total[name] + weight if name in total else weight
-    return total
-
-
-def _wood(ground: Ground, conifer: Weight, weight: Weight) -> Mixture:
-    """Trees with crowns and the shade between them; bare boughs over litter in winter."""
-    rough = 0.09 + 0.07 * conifer
-    crowns = (weight * (0.92 + rough * ground.noise(0.7) + 0.06 * ground.noise(1.6))).clip(0.0, 1.4)
-    leaf = (1 - conifer) * crowns
-    return {
-        "conifer": conifer * crowns,
-        "broadleaf": leaf * ground.season.leaf,
-        "litter": leaf * (1 - ground.season.leaf),
-    }
-
-
-def _turf(ground: Ground, weight: Weight, green: Weight) -> Mixture:
-    """Grass, `green` in part and dry for the rest."""
-    lush = (green * ground.season.grass).clip(0, 1)
-    return {"grass": weight * lush, "straw": weight * (1 - lush) * 0.75}
-
-
 def _broadleaved(ground: Ground) -> Mixture:
-    return _wood(ground, ramp(ground.noise(2), 0.5, 3.5), np.ones_like(ground.fields.along))
+    return ground.wood(ramp(ground.noise(2), 0.5, 3.5), np.ones_like(ground.fields.along))
 
 
 def _coniferous(ground: Ground) -> Mixture:
     stands = 0.8 + 0.35 * ground.fields.values(ground.rng)
-    return _wood(ground, 1 - ramp(ground.noise(2), 0.5, 3.5), stands)
+    return ground.wood(1 - ramp(ground.noise(2), 0.5, 3.5), stands)
 
 
 def _mixed(ground: Ground) -> Mixture:
-    return _wood(ground, ramp(ground.noise(1.5), -1.2, 1.2), np.ones_like(ground.fields.along))
+    return ground.wood(ramp(ground.noise(1.5), -1.2, 1.2), np.ones_like(ground.fields.along))
 
 
 def _transitional(ground: Ground) -> Mixture:
@@ -136,11 +63,11 @@ def _transitional(ground: Ground) -> Mixture:
     open_ = 1 - trees
     felled = open_ * ramp(-stage, -0.45, -0.2)
     scrub = open_ - felled
-    return _merge(
-        _wood(ground, ramp(ground.noise(1), -1, 1), trees),
+    return merge(
+        ground.wood(ramp(ground.noise(1), -1, 1), trees),
         {"shrub": 0.65 * scrub, "litter": 0.5 * felled},
-        _turf(ground, 0.35 * scrub + 0.3 * felled, 0.8 + 0.1 * ground.noise(1)),
-        _bare(ground, 0.2 * felled),
+        ground.turf(0.35 * scrub + 0.3 * felled, 0.8 + 0.1 * ground.noise(1)),
+        ground.bare(0.2 * felled),
     )
 
 
@@ -151,10 +78,10 @@ def _arable(ground: Ground) -> Mixture:
     growth = (kind < ground.season.crop) * (0.45 + 0.55 * vigour)
     green = (growth * rows + 0.05 * ground.noise(2)).clip(0, 1)
     stubble = (1 - green) * ramp(turn, 0.3, 0.7) * 0.8
-    cereal = green * (turn < 0.6)
-    return _merge(
-        {"crop": cereal, "grass": green - cereal, "straw": stubble},
-        _bare(ground, (1 - green - stubble) * rows),
+    ripe, young, ley = ground.fields.deal(ground.rng, 0.45, 0.75)
+    return merge(
+        {"crop": green * ripe, "sprout": green * young, "grass": green * ley, "straw": stubble},
+        ground.bare((1 - green - stubble) * rows),
     )
 
 
@@ -162,7 +89,7 @@ def _pastures(ground: Ground) -> Mixture:
     """Green parcels, grazed unevenly, some behind hedges."""
     hedge = ground.fields.edges() * (0.7 * ground.rng.random()) * (ground.noise(1) > -0.3)
     green = 0.75 + 0.45 * ground.fields.values(ground.rng) + 0.08 * ground.noise(1.2)
-    return _merge(_turf(ground, 1 - hedge, green), _wood(ground, 0.1 * hedge, hedge))
+    return merge(ground.turf(1 - hedge, green), ground.wood(0.1 * hedge, hedge))
 
 
 def _permanent(ground: Ground) -> Mixture:
@@ -174,10 +101,10 @@ def _permanent(ground: Ground) -> Mixture:
     trees = (lines * (0.6 + 0.6 * age)).clip(0, 1)
     tilled = 1 - trees
     grassy = tilled * ramp(age, 0.4, 0.6)
-    return _merge(
+    return merge(
         {"evergreen": 0.8 * trees, "shrub": 0.2 * trees},
-        _turf(ground, grassy, 0.8 + 0.1 * ground.noise(1)),
-        _bare(ground, tilled - grassy),
+        ground.turf(grassy, 0.8 + 0.1 * ground.noise(1)),
+        ground.bare(tilled - grassy),
     )
 
 
@@ -190,10 +117,10 @@ def _complex(ground: Ground) -> Mixture:
     tilled = plot * (kind < 0.5) - sown
     garden = plot * (kind >= 0.85)
     meadow = plot - sown - tilled - garden
-    return _merge(
-        {"tiles": 0.6 * house, "concrete": 0.4 * house, "crop": sown, "shrub": garden},
-        _turf(ground, meadow, 0.6 + 0.4 * vigour),
-        _bare(ground, tilled.clip(0, 1)),
+    return merge(
+        {"tiles": 0.7 * house, "concrete": 0.1 * house, "crop": sown, "shrub": garden},
+        ground.turf(meadow, 0.6 + 0.4 * vigour),
+        ground.bare(tilled.clip(0, 1)),
     )
 
 
@@ -201,34 +128,42 @@ def _farmed_wild(ground: Ground) -> Mixture:
     """Fields with copses and scrub of ragged outline between them."""
     wild = ramp(ground.noise(1.9), 0.0, 0.5)
     farmed = _arable(ground) if ground.rng.random() < 0.5 else _pastures(ground)
-    woods = _wood(ground, 0.3 * ramp(ground.noise(1.5), -1, 1.5), 0.7 * wild)
-    return _merge({name: weight * (1 - wild) for name, weight in farmed.items()}, woods, {"shrub": 0.3 * wild})
+    woods = ground.wood(0.3 * ramp(ground.noise(1.5), -1, 1.5), 0.7 * wild)
+    return merge({name: weight * (1 - wild) for name, weight in farmed.items()}, woods, {"shrub": 0.3 * wild})
 
 
 def _agroforestry(ground: Ground) -> Mixture:
     """Evergreen oaks scattered over grass or fallow."""
     trees = ramp(ground.noise(0.3) + 0.4 * ground.noise(2.5), 0.9, 1.6)
     fallow = 0.35 * (ground.fields.values(ground.rng) < 0.35) * (1 - trees)
-    grass = _turf(ground, 1 - trees - fallow, 0.75 + 0.15 * ground.noise(2))
-    return _merge({"evergreen": trees}, grass, _bare(ground, fallow))
+    grass = ground.turf(1 - trees - fallow, 0.75 + 0.15 * ground.noise(2))
+    return merge({"evergreen": trees}, grass, ground.bare(fallow))
 
 
 def _grassland(ground: Ground) -> Mixture:
-    """Unfenced grass thinning out to rock."""
-    thin = ramp(ground.noise(1.8), -0.5, 2.0)
-    scrub = 0.5 * ramp(ground.noise(1.2), 0.6, 1.8) * (1 - thin)
-    green = 0.45 + 0.2 * ground.noise(2.2)
-    return _merge(
-        {"rock": 0.8 * thin, "shrub": scrub}, _turf(ground, 1 - thin - scrub, green), _bare(ground, 0.2 * thin)
+    """Sparse grass in steps along the slope, and rock that crops out between them in ledges and boulders."""
+    slope = ground.noise(2.8)
+    ledges = ramp(np.sin((5 + 4 * ground.rng.random()) * slope + 0.4 * ground.noise(1)), 0.5, 0.9)
+    boulders = ramp(ground.noise(0.5), 1.0, 1.6)
+    stone = np.maximum(0.85 * ledges * ramp(ground.noise(1.8), -1.0, 0.0), 0.3 * boulders)
+    turf = 1 - stone
+    return merge(
+        {"rock": 0.8 * stone, "shrub": 0.15 * boulders * turf},
+        ground.turf(0.8 * turf, 0.5 + 0.25 * slope.clip(-1, 1)),
+        ground.bare(0.2 * turf),
     )
 
 
 def _moors(ground: Ground) -> Mixture:
-    mosaic, stone = ramp(ground.noise(1.6), -1.8, 0.4), 0.6 * ramp(ground.noise(1), 1.2, 2.4)
-    cover = 1 - stone
-    return _merge(
-        {"heath": 0.85 * mosaic * cover, "shrub": (1 - mosaic) * cover * 0.8, "rock": stone},
-        _turf(ground, (0.15 * mosaic + 0.2 * (1 - mosaic)) * cover, 0.4 + 0.1 * ground.noise(1)),
+    """Heath in sharp patches of different age: old and dark, young and green, lately burnt or grazed bare."""
+    age = (0.8 * ground.noise(1.6) + 1.2 * ground.plots.values(ground.rng) - 0.6).astype(np.float32)
+    old, young = ramp(age, -0.1, 0.0), 1 - ramp(age, -0.6, -0.5)
+    middle = 1 - old - young
+    stone = 0.4 * ramp(ground.noise(0.8), 1.8, 2.6)
+    return merge(
+        {"heath": (0.95 * old + 0.3 * middle) * (1 - stone), "shrub": 0.5 * middle * (1 - stone), "rock": stone},
+        ground.turf(0.2 * middle + 0.6 * young, 0.35 + 0.15 * ground.noise(1)),
+        ground.bare(0.35 * young),
     )
 
 
@@ -241,16 +176,25 @@ def _inland_wetland(ground: Ground) -> Mixture:
 
 
 def _coastal_wetland(ground: Ground) -> Mixture:
-    """Salt marsh cut by creeks, and mud where the tide reaches."""
-    creeks = ramp(-np.abs(ground.noise(2)), -0.16, -0.04)
-    mud = ramp(ground.noise(2.5), -0.8, 0.4) * (1 - creeks)
-    marsh = 1 - creeks - mud
-    return {"turbid": 0.6 * creeks, "sea": 0.4 * creeks, "mud": mud, "reed": 0.5 * marsh, "heath": 0.5 * marsh}
+    """Salt marsh cut by creeks that branch and wind between banks of mud, with pools in the marsh."""
+    drainage, branch = ground.noise(2.7), ground.noise(2.1)
+    trunk = contour(drainage, 0, 2.5 + 2 * ground.rng.random())
+    near = ramp(-np.abs(drainage), -1.8, -0.9)
+    creeks = np.maximum(trunk, near * np.maximum(contour(branch, 0.3, 1.4), contour(branch, -0.5, 1.2)))
+    pools = ramp(ground.noise(0.9), 1.3, 1.6) * ramp(np.abs(drainage), 0.3, 0.6)
+    water = np.maximum(creeks, 0.9 * pools)
+    mud = ramp(-np.abs(drainage), -0.35, -0.1) * (1 - water)
+    marsh = 1 - water - mud
+    green = ramp(ground.noise(1.2), -0.2, 0.2)
+    return merge(
+        {"turbid": 0.5 * water, "sea": 0.5 * water, "mud": mud, "reed": 0.6 * marsh},
+        ground.turf(0.4 * marsh, green),
+    )
 
 
 def _beach(ground: Ground) -> Mixture:
     dunes = 0.5 * ramp(ground.noise(1.5), 0.3, 1.5)
-    return {"sand": (1 - dunes) * (0.9 + 0.06 * ground.noise(1)), "straw": 0.7 * dunes, "shrub": 0.3 * dunes}
+    return {"sand": (1 - dunes) * (0.9 + 0.06 * ground.noise(1)), "straw": 0.9 * dunes, "shrub": 0.3 * dunes}
 
 
 def _lake(ground: Ground) -> Mixture:
@@ -277,24 +221,24 @@ def _urban(ground: Ground) -> Mixture:
     garden = 1 - streets - roofs
     tiles = ground.plots.values(ground.rng)
     trees = garden * ramp(ground.noise(0.4), 0.2, 1.2)
-    return _merge(
+    return merge(
         {"asphalt": streets, "tiles": 0.8 * roofs * tiles, "bitumen": 0.5 * roofs * (1 - tiles)},
-        {"concrete": 0.4 * roofs * (1 - tiles)},
-        _wood(ground, 0.2 * trees, trees),
-        _turf(ground, garden - trees, 0.75 + 0.1 * ground.noise(1)),
+        {"concrete": 0.2 * roofs * (1 - tiles)},
+        ground.wood(0.2 * trees, trees),
+        ground.turf(garden - trees, 0.75 + 0.1 * ground.noise(1)),
     )
 
 
 def _industrial(ground: Ground) -> Mixture:
     """Halls of many pixels with bright or dark flat roofs, on paved yards."""
     halls = Parcels.divide(ground.rng, ground.rng.uniform(5, 10), ground.rng.uniform(8, 16), ground.angle)
-    kind, roof = halls.values(ground.rng), 1 - halls.edges()
-    yard = ramp(kind, 0.55, 0.56) * roof + halls.edges()
-    green = yard * ramp(kind, 0.8, 0.9)
-    return _merge(
-        {"metal": roof * (kind < 0.15), "concrete": roof * ((kind >= 0.15) & (kind < 0.35))},
-        {"bitumen": roof * ((kind >= 0.35) & (kind < 0.55)), "asphalt": yard - green},
-        _turf(ground, green, 0.8 + 0.1 * ground.noise(1)),
+    metal, pale, felt, _, planted = halls.deal(ground.rng, 0.14, 0.28, 0.55, 0.8)
+    roof, glare = 1 - halls.edges(), ground.rng.uniform(0.7, 1.7)
+    green = 0.9 * planted * roof
+    return merge(
+        {"metal": glare * metal * roof, "concrete": 0.75 * pale * roof, "bitumen": felt * roof},
+        {"asphalt": 1 - (metal + pale + felt) * roof - green},
+        ground.turf(green, 0.8 + 0.1 * ground.noise(1)),
     )
 
 

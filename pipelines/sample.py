@@ -6,8 +6,8 @@ Flows in: `SampleSettings` (how many patches, which seed). Flows out: a folder t
     OUT/metadata.parquet                                  the clear patches: `patches` of them
     OUT/metadata_for_patches_with_snow_cloud_or_shadow.parquet   2 % more, at least one, under snow or clouds
 
-Labels, places and dates come from `atlas`, which follows the real metadata. The pixels are made up by `covers` and
-`spectra`: fit to exercise and to show the software, not to conclude anything about land or about models.
+Labels, places and dates come from `atlas`, which follows the real metadata. The pixels are made up by `covers`,
+`weather` and `spectra`: fit to exercise and to show the software, not to conclude anything about land or about models.
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ from rasterio.crs import CRS
 
 from pipelines.atlas import Site, plan
 from pipelines.bands import PATCH_METRES, SENTINEL2
-from pipelines.covers import overcast, paint, snowed
+from pipelines.covers import paint
 from pipelines.errors import ArchiveError
 from pipelines.files import commit, sync
 from pipelines.settings import SampleSettings
 from pipelines.spectra import Counts, season_of, sense
+from pipelines.weather import haze, overcast, snowed
 
 SCHEMA = pa.schema(
     [
@@ -90,7 +91,7 @@ def render(site: Site, seed: int) -> dict[str, Counts]:
         abundance = snowed(abundance, rng)
     elif site.weather == "cloud":
         abundance = overcast(abundance, rng)
-    return sense(abundance, rng)
+    return sense(abundance, haze(rng), rng)
 
 
 def _fill(folder: Path, settings: SampleSettings, progress: Callable[[int, int], None] | None) -> None:

@@ -1,18 +1,26 @@
 """What land looks like to Sentinel-2: spectra of pure materials, the seasons, and the sensor.
 
-Flows in: abundances, how much of each material every 10 m pixel holds. Flows out: one uint16 array per band at its
-native resolution, reflectance × 10,000, as in a Level-2A product.
+Flows in: abundances, how much of each material every 10 m pixel holds, and the air above. Flows out: one uint16 array
+per band at its native resolution, reflectance × 10,000, as in a Level-2A product.
 
-Where the spectra of `MATERIALS` come from
-- `snow`: soil row of scene HET15 of RAMI-5 (JRC, https://rami-benchmark.jrc.ec.europa.eu), given there for MSI's and
-  OLCI's bands; B07, B08, B8A and B09 are interpolated by us.
-- `soil_pale` and `soil_dark` keep near the dry and wet soils that come with PROSAIL (jgomezdans/prosail,
-  soil_reflectance.txt) where we read those, 443 to 705 nm: the dry one lowered by a quarter in the red and more in
-  the blue, the wet one as it is in the blue and steeper. Their infrared is ours.
-- All others are ours: the shapes that the ECOSTRESS library (Meerdink et al. 2019) and USGS library 7 (Kokaly et al.
-  2017) show for such materials, not digitised from them, at levels chosen so that scenes agree with band means of
-  public BigEarthNet patches in which the material dominates (pastures, spruce, lakes, sea, ploughed land, towns).
-They are plausible, not measured: good enough to test and to demonstrate with, and for nothing else.
+Where the spectra of `MATERIALS` come from; a published spectrum is averaged over each band's width (ESA, S2A), and
+what we scaled or mixed is said beside the row
+- PROSAIL: the model PROSPECT-D + 4SAIL (Féret et al. 2017, Verhoef et al. 2007) as in the package `prosail` 2.0.5, run
+  for sun at 40° and a view straight down. A row's numbers are its arguments: leaf structure N, chlorophyll Cab and
+  carotenoids Car (µg/cm²), brown pigment, water and dry matter (g/cm²); leaf area index, mean leaf angle (°); soil
+  brightness rsoil. Hot spot 0.05, dry share of the soil psoil 0.25. These arguments are ours, within usual ranges.
+- SOIL: the dry and the wet soil of the same package, rsoil × (psoil × dry + (1 - psoil) × wet). `mud` lies under a
+  film of water as in MARMIT (Bablet et al. 2018), exp(-2 × kw × 0.03 cm), kw being PROSPECT's.
+- 6S: tables of the radiative-transfer code 6S (Vermote et al. 1997), read in OTB's and robintw/6S's copies; SAND's B11
+  and B12 to about 1 %.
+- SLUM: spectral library of impervious urban materials (Kotthaus et al. 2014, doi 10.5281/zenodo.4263842), by sample;
+  narrow bands at their centre, B02, B08 and B12 from five to eight points. What a sample is, we have at second hand.
+- WATER: 0.135 bb / (a + bb) + floor, after Morel & Prieur (1977); a is PROSPECT's kw plus a443 exp(-s (λ - 443)), bb
+  that of sea water (Morel 1974) plus b550 × 550 / λ. A row's numbers: a443 (1/m), s (1/nm), b550 (1/m), and a floor
+  × 10,000 for what the surface reflects. Form and pure water are published, the row's four numbers are ours.
+- RAMI: scene HET15 of RAMI-5 (JRC), as given for MSI and OLCI; B07, B08, B8A and B09 are interpolated by us.
+- EYE: level chosen by eye against BigEarthNet patches; not published.
+Scenes made of these are plausible, not measured: good enough to test and to demonstrate with, and for nothing else.
 """
 
 from __future__ import annotations
@@ -28,44 +36,47 @@ Array = NDArray[np.float32]
 Counts = NDArray[np.uint16]
 
 # fmt: off
-# Reflectance × 10,000 in the order of ALL_BANDS:
-#                 B01   B02   B03   B04   B05   B06   B07   B08   B8A   B09   B11   B12
+# Reflectance × 10,000 in the order of ALL_BANDS, B01 to B09, B11, B12; then where it comes from.
 MATERIALS: dict[str, tuple[int, ...]] = {
-    "broadleaf": (250, 270, 540, 280, 820, 2850, 3550, 3700, 3850, 3850, 1750, 760),
-    "conifer": (170, 190, 340, 220, 490, 1400, 1680, 1780, 1870, 1830, 880, 410),
-    "evergreen": (210, 250, 440, 340, 700, 1750, 2100, 2230, 2350, 2320, 1450, 750),
-    "shrub": (230, 290, 520, 430, 870, 1900, 2250, 2400, 2500, 2500, 1750, 950),
-    "heath": (260, 330, 430, 560, 780, 1130, 1270, 1400, 1500, 1520, 1500, 860),
-    "litter": (270, 360, 500, 650, 880, 1180, 1380, 1530, 1630, 1650, 2050, 1350),
-    "grass": (340, 360, 760, 400, 1330, 3500, 4300, 4500, 4650, 4600, 2200, 1100),
-    "crop": (330, 350, 670, 380, 1150, 3350, 4250, 4400, 4550, 4500, 1900, 900),
-    "straw": (480, 640, 980, 1280, 1620, 1920, 2130, 2320, 2470, 2480, 3400, 2300),
-    "soil_pale": (1100, 1340, 1830, 2320, 2480, 2590, 2680, 2760, 2810, 2890, 3370, 3200),
-    "soil_brown": (420, 560, 860, 1220, 1460, 1640, 1780, 1910, 2020, 2080, 2800, 2250),
-    "soil_dark": (260, 290, 380, 490, 570, 640, 700, 770, 830, 860, 1250, 980),
-    "sand": (1400, 1800, 2350, 2750, 2950, 3100, 3200, 3300, 3350, 3350, 4000, 3600),
-    "rock": (900, 1060, 1260, 1450, 1550, 1630, 1700, 1750, 1790, 1800, 2150, 1950),
-    "asphalt": (700, 770, 870, 950, 1000, 1040, 1080, 1120, 1150, 1180, 1400, 1350),
-    "concrete": (1450, 1700, 2000, 2200, 2300, 2350, 2400, 2450, 2480, 2500, 2800, 2650),
-    "tiles": (520, 620, 930, 1700, 1900, 2000, 2100, 2200, 2300, 2350, 3150, 2850),
-    "metal": (3200, 3600, 3900, 4000, 4050, 4050, 4050, 4000, 4000, 4000, 3800, 3400),
-    "bitumen": (400, 430, 470, 510, 540, 570, 600, 640, 670, 690, 900, 850),
-    "lake": (150, 190, 230, 120, 100, 60, 55, 50, 45, 25, 20, 14),
-    "humic": (60, 90, 110, 120, 110, 70, 60, 55, 50, 25, 16, 12),
-    "turbid": (420, 540, 850, 800, 760, 430, 400, 320, 290, 200, 60, 40),
-    "sea": (170, 190, 150, 75, 60, 42, 42, 38, 36, 18, 18, 15),
-    "mud": (560, 680, 850, 960, 1020, 1060, 1090, 1110, 1120, 1080, 620, 400),
-    "reed": (270, 350, 570, 640, 1000, 1700, 1980, 2130, 2230, 2230, 2050, 1180),
-    "moss": (270, 350, 590, 640, 1010, 1430, 1640, 1790, 1860, 1830, 1050, 470),
-    "snow": (8830, 8980, 9070, 9100, 9030, 9010, 8800, 8600, 8480, 7900, 450, 530),
-    "cloud": (5500, 5300, 5200, 5200, 5350, 5500, 5600, 5700, 5700, 6000, 4200, 3200),
+    # Plants, by PROSAIL: N Cab Car Cbrown Cw Cm LAI angle rsoil
+    "broadleaf": (148, 210, 534, 146, 721, 2898, 3634, 3648, 3651, 3574, 1737, 614),  # 1.5 42 9 0 .013 .009 3.2 56 .6
+    "conifer": (139, 158, 274, 168, 408, 1075, 1312, 1402, 1450, 1490, 830, 351),  # 1.3 42 10 .4 .021 .02 1.9 71 .5
+    "evergreen": (190, 226, 431, 223, 625, 1602, 1922, 2034, 2096, 2161, 1416, 589),  # 1.8 45 11 .4 .012 .02 1.5 58 .6
+    "shrub": (172, 235, 521, 213, 751, 1885, 2233, 2354, 2418, 2477, 1601, 685),  # 1.7 33 8 .3 .011 .012 1.8 60 .6
+    "heath": (235, 258, 383, 321, 622, 1050, 1261, 1426, 1521, 1658, 1440, 781),  # 1.5 25 8 1.2 .009 .015 1 63 .6
+    "litter": (265, 338, 531, 666, 1027, 1306, 1550, 1785, 1921, 2108, 1914, 1035),  # 1.8 3 3 1.5 .003 .012 1 50 .5
+    "grass": (134, 206, 564, 144, 764, 3047, 3858, 3879, 3884, 3773, 1688, 636),  # 1.5 36 8 0 .015 .005 3.5 62 .8
+    "crop": (144, 196, 506, 137, 696, 3333, 4516, 4532, 4530, 4359, 1801, 657),  # 1.5 45 10 0 .016 .0045 4 57 .8
+    "sprout": (252, 319, 645, 324, 862, 2146, 2458, 2515, 2546, 2589, 1895, 1025),  # 1.5 35 8 0 .014 .004 1.2 57 .8
+    "straw": (364, 465, 766, 848, 1289, 1597, 1820, 2031, 2152, 2349, 2547, 1753),  # 1.9 3 3 .8 .001 .005 1.2 65 .9
+    "reed": (158, 212, 380, 263, 683, 1161, 1428, 1654, 1786, 1953, 1496, 729),  # 1.9 16 5 1.2 .008 .01 1.8 68 .5
+    "moss": (192, 235, 454, 294, 902, 1599, 1999, 2334, 2522, 2570, 718, 241),  # 1.3 14 6 1.2 .06 .006 1.6 45 .5
+    # Soils and stone
+    "soil_pale": (1298, 1353, 1535, 1859, 1982, 2112, 2237, 2375, 2458, 2647, 3160, 2987),  # SOIL: .75 .75
+    "soil_brown": (618, 682, 842, 1192, 1401, 1584, 1710, 1829, 1893, 2028, 2528, 2509),  # 6S: SAND × 0.65
+    "soil_dark": (335, 334, 379, 486, 533, 601, 664, 747, 797, 933, 1488, 1151),  # SOIL: .8 .08
+    "mud": (569, 586, 664, 817, 877, 949, 1017, 1098, 1146, 1252, 1126, 445),  # SOIL: .6 .35 under water
+    "sand": (1474, 1569, 1833, 2347, 2599, 2832, 3018, 3207, 3315, 3545, 4236, 4150),  # half 6S: SAND, half SOIL: .9 1
+    "rock": (1240, 1434, 1906, 2112, 2144, 2196, 2248, 2215, 2180, 2178, 2841, 2295),  # SLUM: S001, sandstone × 0.5
+    # Roads and roofs
+    "asphalt": (1101, 1176, 1267, 1344, 1363, 1379, 1391, 1400, 1405, 1417, 1479, 1490),  # SLUM: A008, tarmac
+    "concrete": (3099, 3387, 3756, 3900, 3901, 3919, 3949, 3940, 3925, 3919, 3937, 3567),  # SLUM: C004
+    "tiles": (767, 866, 1143, 1718, 1900, 2047, 2144, 2194, 2222, 2364, 3302, 3759),  # SLUM: R010, roof tile
+    "metal": (2684, 2778, 2873, 2793, 2724, 2654, 2556, 2421, 2335, 2102, 2788, 2031),  # SLUM: Z006, metal sheet
+    "bitumen": (653, 661, 675, 712, 729, 744, 751, 743, 737, 733, 631, 586),  # SLUM: A007, felt
+    # Water
+    "turbid": (676, 747, 821, 638, 530, 435, 333, 248, 196, 102, 0, 0),  # 6S: LAKEW
+    "lake": (203, 224, 246, 191, 159, 130, 100, 74, 59, 31, 0, 0),  # 6S: LAKEW × 0.3
+    "humic": (39, 46, 63, 88, 79, 46, 44, 41, 37, 31, 30, 30),  # WATER: 8 .014 .04 30
+    "sea": (192, 186, 103, 33, 27, 22, 22, 21, 21, 20, 20, 20),  # WATER: .04 .014 .004 20
+    # Weather
+    "snow": (8830, 8980, 9070, 9100, 9030, 9010, 8800, 8600, 8480, 7900, 450, 530),  # RAMI: HET15
+    "cloud": (5500, 5300, 5200, 5200, 5350, 5500, 5600, 5700, 5700, 6000, 4200, 3200),  # EYE
 }
 # fmt: on
 
 INDEX: dict[str, int] = {name: row for row, name in enumerate(MATERIALS)}
 
-# Share of haze that each band sees, blue first: falls with wavelength as aerosol scattering does.
-_HAZE = np.array([1.3, 1.0, 0.75, 0.55, 0.48, 0.42, 0.38, 0.34, 0.32, 0.26, 0.08, 0.04], dtype=np.float32)
 # Over the year, January first: broadleaved trees in leaf, arable land under green crops, grass green.
 _LEAF = (0.05, 0.05, 0.1, 0.4, 0.9, 1.0, 1.0, 0.95, 0.85, 0.6, 0.2, 0.05)
 _CROP = (0.35, 0.35, 0.45, 0.6, 0.85, 0.75, 0.45, 0.35, 0.3, 0.35, 0.35, 0.35)
@@ -90,22 +101,23 @@ def season_of(month: int, country: str) -> Season:
     return Season(leaf=_LEAF[i], crop=_CROP[i] * south, grass=_GRASS[i] * south, sun=_SUN[i])
 
 
-def sense(abundance: Array, rng: np.random.Generator) -> dict[str, Counts]:
+def sense(abundance: Array, air: Array, rng: np.random.Generator) -> dict[str, Counts]:
     """Render abundances of shape (materials, 120, 120) into the twelve bands of one patch.
 
     Materials are lighter or darker, and redder or bluer, from patch to patch; neighbouring pixels leak into each
-    other; haze is added; coarser bands are block means of the same scene; noise grows with the signal.
+    other; the light of the air, (bands, 120, 120), is added and hides as much of the ground; coarser bands are block
+    means of the same scene; noise grows with the signal.
 
     Returns:
         By band name, uint16 of shape (size, size): reflectance × 10,000, at least 1.
     """
     present = abundance.any(axis=(1, 2))
     scene = _blur(np.einsum("mb,mij->bij", _spectra_of_the_day(rng)[present], abundance[present]))
-    haze = np.float32(rng.normal(40, 45)) * _HAZE
+    scene = (scene * (1 - air / 10_000) + air).astype(np.float32)
     bands = {}
     for row, name in enumerate(ALL_BANDS):
         size = SENTINEL2[name].size
-        signal = block_mean(scene[row], PATCH_SIZE // size) + haze[row]
+        signal = block_mean(scene[row], PATCH_SIZE // size)
         sigma = (5 + 0.006 * signal.clip(0)) * (size / PATCH_SIZE) ** 0.5
         counts = signal + sigma * rng.standard_normal((size, size), dtype=np.float32)
         bands[name] = counts.clip(1, 20_000).astype(np.uint16)
@@ -120,9 +132,9 @@ def block_mean(image: Array, factor: int) -> Array:
 
 
 def _spectra_of_the_day(rng: np.random.Generator) -> Array:
-    """Spectra (materials, bands) as they vary between places: in brightness by 8 %, in slope by 5 %."""
+    """Spectra (materials, bands) as they vary between places: in brightness by 17 %, in slope by 8 %."""
     spectra = np.array(list(MATERIALS.values()), dtype=np.float32)
-    brightness, slope = rng.normal(0, (0.08, 0.05), (len(spectra), 2)).T.astype(np.float32)
+    brightness, slope = rng.normal(0, (0.17, 0.08), (len(spectra), 2)).T.astype(np.float32)
     ramp = np.linspace(-1, 1, len(ALL_BANDS), dtype=np.float32)
     varied: Array = spectra * np.exp(brightness[:, None] + slope[:, None] * ramp)
     return varied

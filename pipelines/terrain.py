@@ -1,4 +1,4 @@
-"""The lie of synthetic land: which class lies where in a patch.
+"""The lie of synthetic land: which class lies where in a patch, and the soil, turf and trees that its classes share.
 
 Flows in: a patch's classes, its season and a random generator.
 Flows out: the patch's `Ground` (parcels, soil, season), and zones (120, 120), the class of each 10 m pixel.
@@ -12,12 +12,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.bands import PATCH_SIZE
 from pipelines.spectra import Array, Season
+
+Weight = NDArray[np.floating[Any]]
+Mixture = dict[str, Weight]
+"""Weight per pixel, (120, 120), of each named material."""
 
 LEAST_SHARE = 0.09
 """Every class of a patch is given at least about this share of it, or less where more than six have to fit."""
@@ -50,6 +55,21 @@ def ramp(values: Array, low: float, high: float) -> Array:
     return share
 
 
+def merge(*mixtures: Mixture) -> Mixture:
+    """Sum of mixtures, material by material."""
+    total: Mixture = {}
+    for mixture in mixtures:
+        for name, weight in mixture.items():
+            total[name] = total[name] + weight if name in total else weight
+    return total
+
+
+def contour(field: Array, level: float, width: float) -> Array:
+    """1 along the line where a field passes a level, for `width` pixels to either side; 0 beyond."""
+    steep = np.hypot(*np.gradient(field)) + 1e-6
+    return ramp(-np.abs(field - level) / steep, -width, -width / 4)
+
+
 @dataclass(frozen=True)
 class Parcels:
     """Land divided into crooked rectangles: `ids` (120, 120), and coordinates along and across, in pixels."""
@@ -76,6 +96,11 @@ class Parcels:
         """One uniform random number per parcel, spread over its pixels (120, 120)."""
         spread: Array = rng.random(self.ids.max() + 1, dtype=np.float32)[self.ids]
         return spread
+
+    def deal(self, rng: np.random.Generator, *bounds: float) -> list[Array]:
+        """Parcels dealt out at random: for each share between 0, the bounds and 1, 1 on its parcels and else 0."""
+        part = np.searchsorted(bounds, self.values(rng))
+        return [(part == i).astype(np.float32) for i in range(len(bounds) + 1)]
 
     def flatten(self, field: Array) -> Array:
         """Mean of a field (120, 120) over each parcel, spread over its pixels."""
@@ -111,6 +136,37 @@ class Ground:
 
     def noise(self, slope: float) -> Array:
         return noise(self.rng, slope)
+
+    def road(self) -> Array:
+        """Share of each pixel under a winding road or track, (120, 120); none in one patch of four."""
+        paved = self.rng.uniform(0.3, 0.8) if self.rng.random() < 0.75 else 0.0
+        return np.float32(paved) * contour(self.noise(3.2), self.rng.normal(0, 0.6), 1.1)
+
+    def bare(self, weight: Weight) -> Mixture:
+        """The patch's own soil, wetter here and there."""
+        wet = 0.5 * ramp(self.noise(2), -1, 2)
+        pale = self.soil**1.5
+        return {
+            "soil_dark": weight * (wet + 0.35 * (1 - self.soil)) * 0.8,
+            "soil_pale": weight * (1 - wet) * pale,
+            "soil_brown": weight * (1 - wet) * (1 - pale) * (0.6 + 0.4 * self.soil),
+        }
+
+    def wood(self, conifer: Weight, weight: Weight) -> Mixture:
+        """Trees with crowns and the shade between them; bare boughs over litter in winter."""
+        rough = 0.09 + 0.07 * conifer
+        crowns = (weight * (0.92 + rough * self.noise(0.7) + 0.06 * self.noise(1.6))).clip(0.0, 1.4)
+        leaf = (1 - conifer) * crowns
+        return {
+            "conifer": conifer * crowns,
+            "broadleaf": leaf * self.season.leaf * 0.92,
+            "litter": leaf * (1 - self.season.leaf * 0.92),
+        }
+
+    def turf(self, weight: Weight, green: Weight) -> Mixture:
+        """Grass, `green` in part and dry for the rest."""
+        lush = (green * self.season.grass).clip(0, 0.9)
+        return {"grass": weight * lush, "straw": weight * (1 - lush)}
 
 
 # Who takes its share first, and along which field: the sea and what borders on it follow one shore.

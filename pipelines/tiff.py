@@ -27,6 +27,7 @@ _SIGNATURES = {
 
 _WIDTH, _HEIGHT, _BANDS, _BLOCK_WIDTH, _BLOCK_HEIGHT = 256, 257, 277, 322, 323
 _VALUE_FORMATS = {1: "B", 3: "H", 4: "I", 16: "Q"}
+_TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _EXPORT_HINT = "Export the patch as a GeoTIFF with its bands at 10 m."
 
 
@@ -37,7 +38,7 @@ class Limits:
     max_bytes: int = 64 * 2**20
     max_bands: int = 64
     max_side: int = 4096
-    max_block_pixels: int = 4096 * 4096
+    max_block_pixels: int = 2048 * 2048
     max_directories: int = 16
 
 
@@ -99,11 +100,23 @@ def _directory(data: bytes, offset: int, order: str, big: bool) -> tuple[dict[in
     claims: dict[int, int] = {}
     for position in range(start, start + entries * entry_size, entry_size):
         tag, kind = struct.unpack_from(order + "HH", data, position)
+        _check_value(data, position, order, big, kind)
         if tag in (_WIDTH, _HEIGHT, _BANDS, _BLOCK_WIDTH, _BLOCK_HEIGHT) and kind in _VALUE_FORMATS:
             value_at = position + (12 if big else 8)
             (claims[tag],) = struct.unpack_from(order + _VALUE_FORMATS[kind], data, value_at)
     (following,) = struct.unpack_from(order + ("Q" if big else "I"), data, start + entries * entry_size)
     return claims, following
+
+
+def _check_value(data: bytes, position: int, order: str, big: bool, kind: int) -> None:
+    """A tag's value that is kept elsewhere must lie in the file: GDAL would leave the tag out and go on without it."""
+    word, width = ("Q", 8) if big else ("I", 4)
+    (count,) = struct.unpack_from(order + word, data, position + 4)
+    size = count * _TYPE_SIZES.get(kind, 1)
+    if size > width:
+        (offset,) = struct.unpack_from(order + word, data, position + 4 + width)
+        if offset + size > len(data):
+            raise PatchError("file is cut off: part of its header lies beyond its end", hint="Send the whole file.")
 
 
 def _judge(claims: dict[int, int], limits: Limits) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -27,6 +28,8 @@ from serve.schema import ErrorAnswer, ErrorBody, LabelPrediction, ModelInfo, Mod
 
 REQUEST_ID = "x-request-id"
 EVIDENCE = "x-landsweep-evidence"
+
+_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 _log = logging.getLogger("ray.serve")
 
@@ -157,7 +160,7 @@ async def _patch(request: Request, service: Service, info: ModelInfo, bands: str
 
 async def _with_request_id(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
     given = request.headers.get(REQUEST_ID, "")
-    request.state.request_id = given if given.isalnum() and len(given) <= 64 else uuid.uuid4().hex
+    request.state.request_id = given if _ID.fullmatch(given) else str(uuid.uuid4())
     response = await call_next(request)
     response.headers[REQUEST_ID] = request.state.request_id
     return response

@@ -63,6 +63,7 @@ def run_search(settings: SearchSettings, console: Console, *, resume: bool = Fal
             if owed > 0:
                 _tune(settings, storage, bands, owed, len(study.trials), console)
             _keep_best(settings, manifest)
+            _drop_states(settings)
     return open_study(settings.experiments, settings.name)
 
 
@@ -175,3 +176,11 @@ def _keep_best(settings: SearchSettings, manifest: Manifest) -> None:
     for split, name in (("validation", "best_metrics"), ("test", "best_test_metrics")):
         if split in metrics:
             write_whole(settings.folder / "results" / f"{name}.json", json.dumps(metrics[split], indent=1))
+
+
+def _drop_states(settings: SearchSettings) -> None:
+    """Optimizer states are several times the weights, and only a trial under way needs its own."""
+    from tune.trial import STATE
+
+    for state in (settings.folder / TRIALS).glob(f"*/checkpoint_*/{STATE}"):
+        state.unlink()

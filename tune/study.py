@@ -96,6 +96,8 @@ def open_study(experiments: Path, name: str) -> Study:
         hint = nearest(name, known) if known else "Start one with `landsweep search run FILE.yaml`."
         raise StudyError(f'no study "{name}"', where=str(experiments), hint=hint)
     settings = SearchSettings.load(folder / SETTINGS)
+    if not settings.storage and not (folder / DATABASE).is_file():
+        return Study(settings, [])
     try:
         trials = optuna.load_study(study_name=name, storage=open_storage(settings, folder)).get_trials(deepcopy=False)
     except KeyError:

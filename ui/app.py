@@ -6,14 +6,15 @@ Flows in: settings. Flows out: a Gradio app, or a running page. What a page look
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gradio as gr
 from fastapi import FastAPI
@@ -25,12 +26,18 @@ from ui.settings import UiSettings
 from ui.theme import CSS, ICON, make_theme
 from ui.trials_page import TrialsPage
 
+Made = TypeVar("Made")
+
 MAX_UPLOAD = "16mb"
 _PATHS = {"Classify": "/", "Trials": "/trials"}
 
 
 def build_app(settings: UiSettings) -> gr.Blocks:
     """Lay out both pages; nothing is asked of the endpoint before a browser opens one."""
+    return _in_loop(lambda: _lay_out(settings))
+
+
+def _lay_out(settings: UiSettings) -> gr.Blocks:
     app = gr.Blocks(title="Landsweep", analytics_enabled=False, delete_cache=(600, 3600))
     with app:
         _head("Classify")
@@ -66,7 +73,8 @@ def launch(settings: UiSettings, *, block: bool = True) -> server.Page:
     folder = Path(tempfile.mkdtemp(prefix="landsweep-ui-"))
     # Gradio reads these from the environment only, the folder while components are made.
     os.environ |= {"GRADIO_TEMP_DIR": str(folder), "GRADIO_ANALYTICS_ENABLED": "False"}
-    app = _mount(build_app(settings), settings.host, taken.getsockname()[1], folder)
+    port = taken.getsockname()[1]
+    app = _in_loop(lambda: _mount(_lay_out(settings), settings.host, port, folder))
     return server.run(app, taken, settings.host, folder, block=block)
 
 
@@ -99,3 +107,16 @@ def _mount(blocks: gr.Blocks, host: str, port: int, folder: Path) -> FastAPI:
             head=ICON,
         )
     return app
+
+
+def _in_loop(make: Callable[[], Made]) -> Made:
+    """Make something of Gradio's inside an event loop: outside, it opens one for each lock and never closes it."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+
+        async def made() -> Made:
+            return make()
+
+        return asyncio.run(made())
+    return make()

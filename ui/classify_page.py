@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from serve.client import Client
-from ui import classify
+from ui import classify, render
 from ui.examples import ON_CLICK
 from ui.settings import UiSettings
 
@@ -113,7 +113,8 @@ def _show(found: classify.Result) -> list[Any]:
     choices = found.shot.choices if found.shot else []
     chooser = gr.Dropdown(choices=choices, value=choices[0][1] if choices else None, visible=bool(choices))
     # The last patch's evidence goes at once; the new one's comes a moment later.
-    return [found.shot, found.messages, "", found.picture, "", found.labels, found.facts, chooser]
+    evidence = render.waiting() if found.shot else ""
+    return [found.shot, found.messages, "", found.picture, evidence, found.labels, found.facts, chooser]
 
 
 def _html(**more: Any) -> gr.HTML:

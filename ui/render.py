@@ -28,7 +28,7 @@ def message(kind: str, text: str) -> str:
 def failure(error: LandsweepError, *, where: bool = True) -> str:
     """An error as a box; without `where`, which may be a path of the server."""
     text = str(error) if where else str(LandsweepError(error.what, hint=error.hint))
-    return message("error", text[:1].upper() + text[1:])
+    return message("error", _sentence(text))
 
 
 def notes(warnings: Iterable[str]) -> str:
@@ -37,7 +37,8 @@ def notes(warnings: Iterable[str]) -> str:
 
 
 def _sentence(text: str) -> str:
-    text = text[:1].upper() + text[1:]
+    if "://" not in text.split(" ")[0]:
+        text = text[:1].upper() + text[1:]
     return text if text.endswith((".", "?", "!")) else text + "."
 
 
@@ -115,6 +116,14 @@ def evidence(label: str, rgb: Pixels, *, found: bool) -> str:
     )
     caption = f"{scale}Where the model sees “{name}”, relative to its strongest spot in this patch."
     return figure("Grad-CAM", rgb, caption, f"Where the model sees {label}")
+
+
+def waiting() -> str:
+    """Holds the place of the evidence while the endpoint works on it."""
+    return (
+        '<figure class="ls-figure"><h3>Grad-CAM</h3><div class="ls-waiting" role="status">Looking for evidence…</div>'
+        "</figure>"
+    )
 
 
 def facts(answer: Prediction) -> str:

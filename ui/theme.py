@@ -93,6 +93,8 @@ CSS = """
   border-radius: 6px; image-rendering: pixelated; background: var(--background-fill-secondary); }
 .ls-figure figcaption { margin-top: 6px; font-size: .82rem; line-height: 1.45; color: var(--body-text-color-subdued);
   max-width: 480px; }
+.ls-waiting { display: grid; place-items: center; max-width: 480px; aspect-ratio: 1; border-radius: 6px;
+  border: 1px dashed var(--border-color-primary); color: var(--body-text-color-subdued); font-size: .88rem; }
 .ls-scale { display: flex; align-items: center; gap: 8px; margin-bottom: 4px; }
 .ls-scale i { flex: 1; height: 10px; border-radius: 3px; border: 1px solid var(--border-color-primary);
   background-color: #8a8f98 !important; }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,9 @@ def make_tiff(bands: tuple[str, ...] = ALL_BANDS, seed: int = 0, size: int = SIZ
         smooth = np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC))
         pixels[band] = smooth.clip(1).astype(np.uint16)
     patch = Patch(pixels, "EPSG:32633", (336_000.0, 5_200_800.0, 337_200.0, 5_202_000.0))
-    return write_stack(patch, bands, size)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PendingDeprecationWarning)  # rasterio 1.4 multiplies affines the old way
+        return write_stack(patch, bands, size)
 
 
 class StandIn:

@@ -141,11 +141,7 @@ def test_everything_from_outside_is_escaped() -> None:
     )
     for html in made:
         assert "<script" not in html
-        assert '"><' not in html.replace('"><span', "").replace('"><b', "").replace('"><i', "").replace(
-            '"><h', ""
-        ).replace('"><dt', "").replace('"><div', "").replace('"><fig', "").replace('"><img', "").replace(
-            '"><ol', ""
-        ).replace('"><li', "")
+        assert evil not in html and "alert(1)" in html
 
 
 def test_facts_name_the_place() -> None:

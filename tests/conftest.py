@@ -1,0 +1,69 @@
+"""What tests share: one Ray for all, one small archive, its shards, and a bundle. Everything real, everything small."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelines import cluster
+
+cluster.prepare()  # before anything imports ray
+
+from pipelines.settings import IngestSettings, SampleSettings  # noqa: E402
+
+REAL = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Real patches and scenes, where the checkout has them beside it."""
+    if not REAL.is_dir():
+        pytest.skip("the real data lies beside the checkout, in ../shared/data, and is not there")
+    return REAL
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """One Ray for all tests, with more logical CPUs than there may be cores, so that nothing waits for a CPU."""
+    with cluster.ray_cluster(num_cpus=4):
+        yield
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A synthetic archive of 96 clean patches."""
+    from pipelines.sample import write_sample
+
+    return write_sample(SampleSettings(out=tmp_path_factory.mktemp("sample") / "archive", patches=96, workers=1))
+
+
+@pytest.fixture(scope="session")
+def shards(archive: Path, ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The archive's dataset folder."""
+    from pipelines.ingest import ingest
+
+    out = tmp_path_factory.mktemp("ingest") / "shards"
+    ingest(IngestSettings(source=archive, out=out, rows_per_part=20))
+    return out
+
+
+@pytest.fixture(scope="session")
+def bundle(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A landnet bundle with fresh weights: all that serving needs to be real is there but the training."""
+    from tests.fakes import write_fresh_bundle
+
+    return write_fresh_bundle(tmp_path_factory.mktemp("bundle") / "landnet", shards, bands="all", seed=1)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Path:
+    """Debian's Chromium. Under CI its absence is a failure."""
+    for name in ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"):
+        if Path(name).exists():
+            return Path(name)
+    if os.environ.get("CI"):
+        pytest.fail("no Chromium under CI: `.ci/run` should have installed it")
+    pytest.skip("no Chromium here; on Debian: apt install chromium")

@@ -1,0 +1,122 @@
+"""Small things made up for tests: GeoTIFFs with any fault, and bundles that need no training."""
+
+from __future__ import annotations
+
+import io
+import socket
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.io import MemoryFile
+from rasterio.transform import from_origin
+
+from pipelines.bands import ALL_BANDS, parse_bands
+
+
+def stack(
+    bands: Sequence[str] = ALL_BANDS, size: int = 120, *, named: bool = True, dtype: str = "uint16", **profile: Any
+) -> bytes:
+    """A GeoTIFF of random reflectance with the given bands."""
+    pixels = np.random.default_rng(len(bands)).integers(100, 4000, (len(bands), size, size))
+    return geotiff(pixels.astype(dtype), bands if named else None, **profile)
+
+
+def geotiff(pixels: NDArray[Any], names: Sequence[str] | None = None, **profile: Any) -> bytes:
+    """A GeoTIFF of these pixels, (bands, height, width)."""
+    count, height, width = pixels.shape
+    place = {"crs": "EPSG:32633", "transform": from_origin(300000, 5000000, 10, 10)} | profile
+    with warnings.catch_warnings(), MemoryFile() as memory:
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with memory.open(
+            driver="GTiff", dtype=pixels.dtype, count=count, height=height, width=width, **place
+        ) as target:
+            target.write(pixels)
+            if names is not None:
+                target.descriptions = tuple(names)
+        return bytes(memory.read())
+
+
+def png(bands: int = 3, size: int = 120) -> bytes:
+    """A PNG picture."""
+    from PIL import Image
+
+    pixels = np.random.default_rng(0).integers(0, 255, (size, size, bands), dtype=np.uint8)
+    target = io.BytesIO()
+    Image.fromarray(pixels).save(target, "PNG")
+    return target.getvalue()
+
+
+def tiff_with_overview_file() -> bytes:
+    """A TIFF that asks GDAL to read another file for its overviews."""
+    with MemoryFile() as memory:
+        with memory.open(
+            driver="GTiff",
+            dtype="uint16",
+            count=12,
+            height=120,
+            width=120,
+            crs="EPSG:32633",
+            transform=from_origin(0, 0, 10, 10),
+        ) as target:
+            target.write(np.full((12, 120, 120), 500, np.uint16))
+            target.update_tags(ns="OVERVIEWS", OVERVIEW_FILE="/etc/hostname")
+        return bytes(memory.read())
+
+
+def rewrite_band(path: Path, pixels: NDArray[Any]) -> None:
+    """Put other pixels into one band's file."""
+    with rasterio.open(path) as source:
+        profile = source.profile
+    profile.update(dtype=pixels.dtype, height=pixels.shape[0], width=pixels.shape[1])
+    with rasterio.open(path, "w", **profile) as target:
+        target.write(pixels, 1)
+
+
+def write_fresh_bundle(folder: Path, shards: Path, *, bands: str, seed: int) -> Path:
+    """A landnet bundle with fresh weights, and the metrics that these reach."""
+    from models.bundle import BundleConfig
+    from models.metrics import score
+    from models.weights import write_bundle
+    from models.zoo import create_net
+    from pipelines.feed import read_split
+    from pipelines.patch import Patch
+    from pipelines.shards import open_dataset
+
+    manifest = open_dataset(shards)
+    names = parse_bands(bands, manifest.band_names)
+    mean = {band: manifest.statistics[band].mean for band in names}
+    std = {band: manifest.statistics[band].std for band in names}
+    labels = manifest.label_names
+    net = create_net("landnet", mean=list(mean.values()), std=list(std.values()), num_classes=len(labels), seed=seed)
+    split = read_split(shards, "validation", names)
+    chunk = split.take(np.array([0]))
+    config = BundleConfig(
+        architecture="landnet",
+        num_classes=len(labels),
+        label_names=labels,
+        in_chans=len(names),
+        bands=list(names),
+        mean=mean,
+        std=std,
+        image_size=120,
+        thresholds=dict.fromkeys(labels, 0.5),
+        dataset=manifest.hash,
+        seed=seed,
+    )
+    metrics = {"validation": score(np.full(split.labels.shape, 0.5, np.float32), split.labels, labels)}
+    write_bundle(folder, net, config, metrics, Patch({band: chunk[band][0] for band in names}))
+    return folder
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,122 @@
+"""Bundles: whole or refused, and the same model before and after."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.bundle import CONFIG, EXAMPLE, METRICS, WEIGHTS, check_bundle, read_config
+from models.explain import explain
+from models.weights import load_bundle, write_bundle
+from pipelines.errors import BundleError, LabelError
+from pipelines.files import sha256_of
+from pipelines.patch import read_stack
+from tests.fakes import write_fresh_bundle
+
+
+@pytest.fixture
+def copy(bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(bundle, tmp_path / "copy"))
+
+
+def change_config(folder: Path, **values: object) -> None:
+    path = folder / CONFIG
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def test_round_trip(bundle: Path, tmp_path: Path) -> None:
+    loaded = load_bundle(bundle)
+    example = read_stack((bundle / EXAMPLE).read_bytes(), wanted=loaded.config.bands)
+    write_bundle(tmp_path / "again", loaded.net, loaded.config, json.loads((bundle / METRICS).read_text()), example)
+    again = load_bundle(tmp_path / "again")
+    images = torch.rand(2, 12, 120, 120) * 3000
+    torch.testing.assert_close(again.net(images), loaded.net(images), rtol=0, atol=0)
+    assert again.config.files[WEIGHTS] == loaded.config.files[WEIGHTS]
+
+
+def test_band_order_and_statistics_travel_by_name(shards: Path, tmp_path: Path) -> None:
+    """The same weights on bands in another order, with inputs in that order, say the same."""
+    first = load_bundle(write_fresh_bundle(tmp_path / "a", shards, bands="B04,B08", seed=2))
+    assert list(first.config.mean) == ["B04", "B08"]
+    assert first.net.mean.flatten().tolist() == pytest.approx(list(first.config.mean.values()))
+    swapped = json.loads((tmp_path / "a" / CONFIG).read_text())
+    swapped["mean"] = dict(reversed(swapped["mean"].items()))
+    (tmp_path / "a" / CONFIG).write_text(json.dumps(swapped))
+    assert torch.equal(load_bundle(tmp_path / "a").net.mean, first.net.mean)
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, METRICS, EXAMPLE])
+def test_flipped_byte_is_refused(copy: Path, name: str) -> None:
+    data = bytearray((copy / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (copy / name).write_bytes(data)
+    with pytest.raises(BundleError, match=f"{name} is damaged"):
+        check_bundle(copy)
+
+
+WRONG_CONFIGS: dict[str, tuple[dict[str, object], str]] = {
+    "newer format": ({"format": 2}, "format 2"),
+    "class count": ({"num_classes": 3}, "do not fit each other"),
+    "channel count": ({"in_chans": 3}, "do not fit each other"),
+    "missing statistic": ({"mean": {}}, "do not fit each other"),
+    "missing threshold": ({"thresholds": {}}, "do not fit each other"),
+    "other weights": ({"architecture": "resnet18"}, "weights do not fit"),
+    "unknown model": ({"architecture": "nonesuch"}, "weights do not fit"),
+    "unknown key": ({"surprise": 1}, "config does not fit"),
+    "no weights": ({"files": {}}, "names no weights"),
+    "file outside": ({"files": {"../x": "0"}}, "names no weights"),
+}
+
+
+@pytest.mark.parametrize("fault", WRONG_CONFIGS)
+def test_config_that_does_not_fit_is_refused(copy: Path, fault: str) -> None:
+    values, said = WRONG_CONFIGS[fault]
+    change_config(copy, **values)
+    with pytest.raises(BundleError, match=said):
+        load_bundle(copy)
+
+
+@pytest.mark.parametrize("name", [CONFIG, WEIGHTS, EXAMPLE])
+def test_missing_file_is_refused(copy: Path, name: str) -> None:
+    (copy / name).unlink()
+    with pytest.raises(BundleError, match=f"{name} is missing"):
+        check_bundle(copy)
+
+
+def test_pickle_under_the_weights_name_is_refused(copy: Path) -> None:
+    torch.save({"x": torch.zeros(1)}, copy / WEIGHTS)
+    config = read_config(copy)
+    change_config(copy, files=config.files | {WEIGHTS: sha256_of(copy / WEIGHTS)})
+    with pytest.raises(BundleError, match="weights do not fit"):
+        load_bundle(copy)
+
+
+def test_bundles_are_not_overwritten(bundle: Path) -> None:
+    loaded = load_bundle(bundle)
+    example = read_stack((bundle / EXAMPLE).read_bytes(), wanted=loaded.config.bands)
+    with pytest.raises(BundleError, match="exists already"):
+        write_bundle(bundle, loaded.net, loaded.config, {}, example)
+
+
+def test_model_card_states_the_facts(bundle: Path) -> None:
+    card = (bundle / "README.md").read_text()
+    config = read_config(bundle)
+    assert config.dataset[:16] in card
+    assert all(name in card for name in config.label_names)
+
+
+def test_grad_cam_shape_and_dependence_on_weights(bundle: Path, shards: Path, tmp_path: Path) -> None:
+    other = write_fresh_bundle(tmp_path / "other", shards, bands="all", seed=9)
+    images = torch.rand(2, 12, 120, 120, generator=torch.Generator().manual_seed(0)) * 3000
+    maps = [explain(load_bundle(path), images, "Urban fabric") for path in (bundle, other)]
+    assert len(maps[0]) == 2
+    assert maps[0][0].heat.shape == (120, 120)
+    assert 0 <= maps[0][0].heat.min() <= maps[0][0].heat.max() <= 1
+    assert not np.allclose(maps[0][0].heat, maps[1][0].heat)
+    with pytest.raises(LabelError, match='Did you mean "Urban fabric"'):
+        explain(load_bundle(bundle), images, "Urban fabrik")

@@ -1,0 +1,95 @@
+"""Shards to batches: the right bands in the right order, each row once."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.bands import ALL_BANDS
+from pipelines.batches import Batches, assemble
+from pipelines.errors import PatchError, ShardError
+from pipelines.feed import Split, read_split
+from pipelines.share import share
+
+
+def split_of(rows: int, chunks: int) -> Split:
+    """A split whose pixels say which row and band they are."""
+    bounds = np.linspace(0, rows, chunks + 1).astype(int)
+    parts = []
+    for start, end in pairwise(bounds):
+        number = np.arange(start, end, dtype=np.uint16)[:, None, None]
+        parts.append(
+            {
+                "A": np.repeat(np.repeat(number, 4, 1), 4, 2),
+                "B": np.repeat(np.repeat(number + 1000, 2, 1), 2, 2),
+                "labels": (number[:, :, 0] % 2).astype(np.uint8),
+                "patch_id": np.array([f"p{i}" for i in range(start, end)], dtype=object),
+            }
+        )
+    return Split(("A", "B"), tuple(parts))
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 40), st.integers(1, 5), st.integers(1, 9), st.integers(0, 99))
+def test_an_epoch_has_each_row_once_in_its_own_order(rows: int, chunks: int, batch: int, seed: int) -> None:
+    split = split_of(rows, chunks)
+    batches = Batches(split, batch, 4, shuffle_seed=seed)
+    epochs = []
+    for _ in range(2):
+        seen = torch.cat([images[:, 0, 0, 0] for images, _ in batches])
+        assert sorted(seen.tolist()) == list(range(rows))
+        epochs.append(seen.tolist())
+    again = Batches(split, batch, 4, shuffle_seed=seed)
+    assert torch.cat([images[:, 0, 0, 0] for images, _ in again]).tolist() == epochs[0]
+    assert len(batches) == len(list(batches))
+    if rows > 12:
+        assert epochs[0] != epochs[1]
+
+
+@given(st.permutations(["A", "B"]))
+def test_channels_follow_the_bands_asked_for(order: list[str]) -> None:
+    split = split_of(6, 2).select(order)
+    images, labels = next(iter(Batches(split, 6, 4)))
+    expected = {"A": 0, "B": 1000}
+    for channel, band in enumerate(order):
+        assert images[3, channel].unique().tolist() == [3 + expected[band]]
+    assert labels[:, 0].tolist() == [0, 1, 0, 1, 0, 1]
+
+
+def test_coarse_bands_are_repeated_not_blended() -> None:
+    native = np.arange(4, dtype=np.uint16).reshape(1, 2, 2)
+    image = assemble({"A": native}, ("A",), 4)[0, 0]
+    assert image.tolist() == np.kron(native[0], np.ones((2, 2))).tolist()
+    assert image.dtype == torch.float32
+
+
+def test_grid_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(PatchError, match="do not fit"):
+        assemble({"A": np.zeros((1, 3, 3), np.uint16)}, ("A",), 4)
+
+
+def test_shared_and_read_splits_are_the_same(shards: Path, ray_session: None) -> None:
+    shared = share(shards, ("train", "test"), ALL_BANDS)
+    for name in ("train", "test"):
+        ours, theirs = shared.get(name, ("B8A", "B02")), read_split(shards, name, ("B8A", "B02"))
+        assert not ours.chunks[0]["B02"].flags.writeable, "copied out of the object store"
+        rows = np.arange(len(theirs))
+        for key, array in theirs.take(rows).items():
+            np.testing.assert_array_equal(ours.take(rows)[key], array)
+        assert ours.patch_ids.tolist() == theirs.patch_ids.tolist()
+
+
+def test_bands_that_were_not_read_cannot_be_selected(shards: Path) -> None:
+    with pytest.raises(ShardError, match="B02 was not read"):
+        read_split(shards, "train", ("B03",)).select(("B02",))
+
+
+def test_unknown_split(shards: Path) -> None:
+    with pytest.raises(ShardError, match='no patches in split "holdout"'):
+        read_split(shards, "holdout", ("B03",))

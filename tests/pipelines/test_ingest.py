@@ -1,0 +1,143 @@
+"""The ingest job: pixel-exact, restartable, and honest about what it leaves out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+from pipelines.errors import ArchiveError, ShardError
+from pipelines.feed import read_split
+from pipelines.ingest import ingest
+from pipelines.labels import decode_labels
+from pipelines.metadata import SPLITS, read_catalogue
+from pipelines.pack import RECORDS
+from pipelines.settings import IngestSettings
+from pipelines.shards import MANIFEST, Manifest, check_dataset, open_dataset
+from tests.fakes import rewrite_band
+
+
+def run(source: Path, out: Path, **more: object) -> Manifest:
+    return ingest(IngestSettings.parse({"source": source, "out": out, "rows_per_part": 20, **more}))
+
+
+def assert_pixel_exact(source: Path, shards: Path) -> None:
+    """Every pixel and label of every patch, against rasterio and the archive's table."""
+    catalogue = read_catalogue(source)
+    rows = catalogue.rows.set_index("patch_id")
+    manifest = open_dataset(shards)
+    seen = 0
+    for name in SPLITS:
+        split = read_split(shards, name, manifest.band_names)
+        taken = split.take(np.arange(len(split)))
+        for row, patch_id in enumerate(split.patch_ids):
+            assert rows.loc[patch_id, "split"] == name
+            assert set(decode_labels(split.labels[row])) == set(rows.loc[patch_id, "labels"])
+            folder = catalogue.images / rows.loc[patch_id, "folder"]
+            for band in manifest.band_names:
+                with rasterio.open(folder / f"{patch_id}_{band}.tif") as file:
+                    np.testing.assert_array_equal(taken[band][row], file.read(1))
+            seen += 1
+    assert seen == len(rows)
+
+
+def test_synthetic_archive_is_pixel_exact(archive: Path, shards: Path) -> None:
+    assert_pixel_exact(archive, shards)
+
+
+def test_real_archive_is_pixel_exact(real_data: Path, ray_session: None, tmp_path: Path) -> None:
+    manifest = run(real_data / "bigearthnet-v2", tmp_path / "out")
+    assert sum(manifest.rows(split) for split in SPLITS) == 17
+    assert sum(len(ids) for ids in manifest.dropped.values()) == 5
+    assert_pixel_exact(real_data / "bigearthnet-v2", tmp_path / "out")
+
+
+def test_statistics_are_those_of_the_training_split(shards: Path) -> None:
+    manifest = open_dataset(shards)
+    train = read_split(shards, "train", ("B04", "B09"))
+    taken = train.take(np.arange(len(train)))
+    for band in ("B04", "B09"):
+        assert manifest.statistics[band].mean == pytest.approx(taken[band].mean(dtype=np.float64), rel=1e-12)
+        assert manifest.statistics[band].std == pytest.approx(taken[band].std(dtype=np.float64), rel=1e-9)
+    assert list(manifest.label_counts["train"].values()) == train.labels.sum(axis=0).tolist()
+
+
+def test_band_subset(archive: Path, ray_session: None, tmp_path: Path) -> None:
+    manifest = run(archive, tmp_path / "out", bands="rgb-nir")
+    assert manifest.band_names == ("B04", "B03", "B02", "B08")
+
+
+def spoiled(archive: Path, folder: Path) -> tuple[Path, dict[str, str]]:
+    """A copy of the archive with five patches spoiled in five ways, and the reason expected for each."""
+    copy = Path(shutil.copytree(archive, folder / "archive"))
+    catalogue = read_catalogue(copy)
+    patches = [copy / "BigEarthNet-S2" / path for path in catalogue.rows["folder"][:5]]
+    (patches[0] / f"{patches[0].name}_B02.tif").unlink()
+    cut = patches[1] / f"{patches[1].name}_B03.tif"
+    cut.write_bytes(cut.read_bytes()[:2000])
+    rewrite_band(patches[2] / f"{patches[2].name}_B04.tif", np.ones((60, 60), np.uint16))
+    rewrite_band(patches[3] / f"{patches[3].name}_B08.tif", np.ones((120, 120), np.float32))
+    for file in patches[4].glob("*.tif"):
+        with rasterio.open(file) as source:
+            shape = source.shape
+        rewrite_band(file, np.zeros(shape, np.uint16))
+    reasons = (
+        "missing band file: B02",
+        "unreadable band file: B03",
+        "wrong size: B04",
+        "wrong type: B08",
+        "all bands are empty",
+    )
+    return copy, {patch.name: reason for patch, reason in zip(patches, reasons, strict=True)}
+
+
+def test_unreadable_patches_are_counted_by_reason(archive: Path, ray_session: None, tmp_path: Path) -> None:
+    copy, expected = spoiled(archive, tmp_path)
+    manifest = run(copy, tmp_path / "out", max_bad=0.1)
+    for patch_id, reason in expected.items():
+        assert manifest.dropped[reason] == [patch_id]
+    assert sum(manifest.rows(split) for split in SPLITS) == 91
+
+
+def test_too_many_unreadable_patches_stop_the_job(archive: Path, ray_session: None, tmp_path: Path) -> None:
+    copy, _ = spoiled(archive, tmp_path)
+    with pytest.raises(ArchiveError, match=r"--max-bad 0\.01"):
+        run(copy, tmp_path / "out")
+    assert not (tmp_path / "out" / MANIFEST).exists()
+
+
+def test_folder_in_use_is_refused(archive: Path, shards: Path, tmp_path: Path) -> None:
+    with pytest.raises(ShardError, match="already holds a dataset"):
+        run(archive, shards)
+    (tmp_path / "note.txt").write_text("mine")
+    with pytest.raises(ShardError, match="not empty"):
+        run(archive, tmp_path)
+
+
+def test_finished_ingest_is_not_done_again(archive: Path, shards: Path) -> None:
+    assert run(archive, shards, resume=True).hash == open_dataset(shards).hash
+
+
+def test_killed_ingest_resumes_to_the_same_bytes(archive: Path, shards: Path, tmp_path: Path) -> None:
+    """kill -9 while parts are being committed; the resumed result equals the uninterrupted one, byte for byte."""
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "landsweep", "data", "ingest", str(archive), str(out), "--rows-per-part", "20"]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(
+        command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not list((out / RECORDS).rglob("part-*.json")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert list((out / RECORDS).rglob("part-*.json")), "the ingest committed nothing in two minutes"
+    manifest = run(archive, out, resume=True)
+    assert manifest == open_dataset(shards) == check_dataset(out)

@@ -1,0 +1,95 @@
+"""An archive's tables: what is left out is counted, what contradicts itself is refused."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipelines.errors import ArchiveError
+from pipelines.metadata import IMAGES, METADATA, UNCLEAR, read_catalogue
+
+
+@pytest.fixture
+def tables(archive: Path, tmp_path: Path) -> Path:
+    """The archive with tables that a test may spoil; the images are the same folder."""
+    (tmp_path / IMAGES).symlink_to(archive / IMAGES)
+    for name in (METADATA, UNCLEAR):
+        shutil.copy(archive / name, tmp_path / name)
+    return tmp_path
+
+
+def spoil(folder: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    path = folder / METADATA
+    change(pd.read_parquet(path)).to_parquet(path)
+
+
+def test_every_patch_is_packed_or_counted(archive: Path) -> None:
+    catalogue = read_catalogue(archive)
+    assert len(catalogue.rows) == 96
+    assert set(catalogue.dropped) <= {"seasonal snow", "cloud or shadow"}
+    folders = {path.name for path in (archive / IMAGES).glob("*/*")}
+    assert folders == set(catalogue.rows["patch_id"]).union(*catalogue.dropped.values())
+
+
+def test_real_archive(real_data: Path) -> None:
+    catalogue = read_catalogue(real_data / "bigearthnet-v2")
+    assert len(catalogue.rows) == 17
+    assert {reason: len(ids) for reason, ids in catalogue.dropped.items()} == {"cloud or shadow": 2, "seasonal snow": 3}
+
+
+def test_rows_without_files_and_files_without_rows_are_counted(archive: Path, tables: Path) -> None:
+    first, second = read_catalogue(archive).rows["patch_id"][:2]
+
+    def change(rows: pd.DataFrame) -> pd.DataFrame:
+        rows = rows[rows["patch_id"] != first]
+        return rows.assign(patch_id=rows["patch_id"].replace({second: "S2A_NOWHERE_00_00"}))
+
+    spoil(tables, change)
+    dropped = read_catalogue(tables).dropped
+    assert dropped["no metadata row"] == sorted([first, second])
+    assert dropped["missing folder"] == ["S2A_NOWHERE_00_00"]
+
+
+SPOILED: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
+    "missing column": (lambda rows: rows.drop(columns="labels"), "column labels is missing"),
+    "null split": (lambda rows: rows.assign(split=rows["split"].where(rows.index > 0)), "1 rows have empty cells"),
+    "unknown split": (lambda rows: rows.assign(split="trian"), 'unknown split "trian". Did you mean "train"?'),
+    "unknown label": (lambda rows: rows.assign(labels=[["Pasture"]] * len(rows)), 'unknown class "Pasture"'),
+    "no label": (lambda rows: rows.assign(labels=[["Pastures"], *[[]] * (len(rows) - 1)]), "has no label"),
+    "labels as text": (lambda rows: rows.assign(labels="Pastures"), "not lists of names"),
+    "same patch twice": (lambda rows: pd.concat([rows, rows[:1].assign(split="test")]), "has two rows"),
+}
+
+
+@pytest.mark.parametrize("fault", SPOILED)
+def test_spoiled_tables_are_refused(tables: Path, fault: str) -> None:
+    change, said = SPOILED[fault]
+    spoil(tables, change)
+    with pytest.raises(ArchiveError) as caught:
+        read_catalogue(tables)
+    assert said in str(caught.value)
+
+
+def test_broken_parquet_names_its_file(tables: Path) -> None:
+    (tables / METADATA).write_bytes(b"PAR1 not really")
+    with pytest.raises(ArchiveError, match=METADATA):
+        read_catalogue(tables)
+
+
+@pytest.mark.parametrize("there", [(), (METADATA,), (IMAGES,)])
+def test_no_archive(tmp_path: Path, archive: Path, there: tuple[str, ...]) -> None:
+    for name in there:
+        (tmp_path / name).symlink_to(archive / name)
+    with pytest.raises(ArchiveError, match="no archive here"):
+        read_catalogue(tmp_path)
+
+
+def test_archive_without_patch_folders(tmp_path: Path, archive: Path) -> None:
+    (tmp_path / IMAGES).mkdir()
+    shutil.copy(archive / METADATA, tmp_path / METADATA)
+    with pytest.raises(ArchiveError, match="no patch folders"):
+        read_catalogue(tmp_path)

@@ -1,0 +1,83 @@
+"""The shard format: what is written is what is read, and damage is found."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from pipelines.errors import BandError, ShardError
+from pipelines.shards import MANIFEST, check_dataset, join_planes, open_dataset, split_planes
+
+
+@given(st.integers(1, 7), st.integers(1, 9), st.data())
+def test_byte_planes_round_trip(rows: int, size: int, data: st.DataObject) -> None:
+    array = data.draw(arrays(np.uint16, (rows, size, size)))
+    np.testing.assert_array_equal(join_planes(split_planes(array), size), array)
+
+
+def test_reading_some_bands_reads_their_bytes_only(shards: Path) -> None:
+    part = next((shards / "train").glob("*.parquet"))
+    groups = pq.ParquetFile(part).metadata
+    sizes: dict[str, int] = {}
+    for group in range(groups.num_row_groups):
+        for column in range(groups.num_columns):
+            chunk = groups.row_group(group).column(column)
+            sizes[chunk.path_in_schema] = sizes.get(chunk.path_in_schema, 0) + chunk.total_compressed_size
+    assert sum(sizes[band] for band in ("B04", "B03", "B02")) < 0.6 * sum(sizes.values())
+
+
+@pytest.fixture
+def copy(shards: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(shards, tmp_path / "copy"))
+
+
+def test_whole_dataset_passes(shards: Path) -> None:
+    assert check_dataset(shards).hash == open_dataset(shards).hash
+
+
+def test_flipped_bit_is_found(copy: Path) -> None:
+    part = next((copy / "test").glob("*.parquet"))
+    data = bytearray(part.read_bytes())
+    data[len(data) // 2] ^= 1
+    part.write_bytes(data)
+    with pytest.raises(ShardError, match="checksum differs"):
+        check_dataset(copy)
+
+
+def test_cut_off_part_is_found_on_opening(copy: Path) -> None:
+    part = next((copy / "train").glob("*.parquet"))
+    part.write_bytes(part.read_bytes()[:-1])
+    with pytest.raises(ShardError, match="missing or cut off"):
+        open_dataset(copy)
+
+
+def test_newer_format_is_refused(copy: Path) -> None:
+    path = copy / MANIFEST
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 2}))
+    with pytest.raises(ShardError, match="format 2, this version reads 1"):
+        open_dataset(copy)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"format": 1}'])
+def test_damaged_manifest_is_refused(copy: Path, text: str) -> None:
+    (copy / MANIFEST).write_text(text)
+    with pytest.raises(ShardError):
+        open_dataset(copy)
+
+
+def test_missing_folder_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(ShardError, match="landsweep data ingest"):
+        open_dataset(tmp_path / "absent")
+
+
+def test_unknown_band_is_named(shards: Path) -> None:
+    with pytest.raises(BandError, match="B10"):
+        open_dataset(shards).size_of("B10")

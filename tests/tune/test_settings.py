@@ -1,0 +1,73 @@
+"""Search settings and the space they describe: what is wrong is said before Ray starts."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.trial import FixedTrial
+
+from pipelines.errors import SettingsError
+from tune.settings import SearchSettings, Space
+from tune.space import define, first_points
+
+BASE: dict[str, Any] = {"name": "s", "data": "shards"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"trials": 0}, "trials: input should be greater than or equal to 1, not 0"),
+        ({"trails": 3}, 'unknown key "trails". Did you mean "trials"?'),
+        ({"name": "../x"}, "name: string should match pattern"),
+        ({"metric": "accuracy"}, "metric: input should be 'ap_macro'"),
+        ({"epochs": 2, "scheduler": {"grace": 3}}, "scheduler.grace 3 is more than epochs 2"),
+        ({"scheduler": {"name": "pbt"}}, "input should be 'asha' or 'fifo'"),
+        ({"space": {"learning_rate": {"low": 0.1, "high": 0.01}}}, "low 0.1 is not below high 0.01"),
+        ({"space": {"learning_rate": {"low": 0, "high": 0.01, "log": True}}}, "cannot start at 0"),
+        ({"space": {"model": []}}, "at least 1 item"),
+        ({"space": {"bands": ["rgb", "rgb"]}}, "a choice is given twice"),
+        ({"space": {"batch_size": [0]}}, "at least one patch"),
+        ({"space": {"optimizer": ["sgd"]}}, 'unknown key "space.optimizer"'),
+        ({"gpus": -1}, "gpus: input should be greater than or equal to 0"),
+    ],
+)
+def test_wrong_settings_are_refused(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        SearchSettings.parse(BASE | wrong)
+    assert said in str(caught.value)
+
+
+def test_template_reads_back(tmp_path: Path) -> None:
+    settings = SearchSettings.parse(BASE)
+    (tmp_path / "s.yaml").write_text(settings.dump_yaml())
+    assert SearchSettings.load(tmp_path / "s.yaml") == settings
+
+
+@given(st.floats(5e-4, 8e-3), st.sampled_from([16, 32, 64]))
+def test_space_takes_any_point_inside(rate: float, batch: int) -> None:
+    point = {"model": "landnet", "bands": "all", "batch_size": batch, "learning_rate": rate, "weight_decay": 0.01}
+    trial = FixedTrial(point)
+    define(Space())(trial)
+    assert trial.params == point
+
+
+def test_space_refuses_a_point_outside() -> None:
+    point = {"model": "landnet", "bands": "all", "batch_size": 16, "learning_rate": 1.0, "weight_decay": 0.01}
+    with pytest.warns(UserWarning, match="out of the range"):
+        define(Space())(FixedTrial(point))
+
+
+def test_space_can_be_pickled_and_starts_with_every_model() -> None:
+    assert pickle.loads(pickle.dumps(define(Space()))) is not None
+    assert [point["model"] for point in first_points(Space())] == Space().model
+
+
+def test_trial_settings_come_from_parameters_and_search() -> None:
+    search = SearchSettings.parse(BASE | {"epochs": 7, "seed": 5, "gpus": 0.5})
+    train = search.train_settings({"model": "resnet18", "bands": "rgb", "batch_size": 8, "learning_rate": 0.01})
+    assert (train.model, train.epochs, train.seed, train.device) == ("resnet18", 7, 5, "cuda")
