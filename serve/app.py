@@ -182,4 +182,4 @@ def check_port(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError:
-            raise BusyError(f"port {port} is in use", where=host, hint="Choose another with --port.") from None
+            raise BusyError(f"port {port} is taken", where=host, hint="Choose another with --port.") from None

@@ -162,7 +162,8 @@ async def _with_request_id(request: Request, call_next: Callable[[Request], Awai
     given = request.headers.get(REQUEST_ID, "")
     request.state.request_id = given if _ID.fullmatch(given) else str(uuid.uuid4())
     response = await call_next(request)
-    response.headers[REQUEST_ID] = request.state.request_id
+    if not given:  # Ray Serve's proxy gives one, and adds it to the answer itself
+        response.headers[REQUEST_ID] = request.state.request_id
     return response
 
 
@@ -196,4 +197,4 @@ def _answer(request: Request, status: int, code: str, message: str, hint: str) -
     body: dict[str, Any] = ErrorAnswer(
         error=ErrorBody(code=code, message=message, hint=hint, request_id=request_id)
     ).model_dump()
-    return JSONResponse(body, status_code=status, headers={REQUEST_ID: request_id})
+    return JSONResponse(body, status_code=status)

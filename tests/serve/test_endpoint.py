@@ -204,7 +204,7 @@ def test_client_at_something_else() -> None:
 
 def test_port_in_use(url: str, tmp_path: Path) -> None:
     settings = ServeSettings(registry=tmp_path, port=httpx.URL(url).port or 0)
-    with pytest.raises(BusyError, match="is in use"), endpoint(settings):
+    with pytest.raises(BusyError, match="is taken"), endpoint(settings):
         pass
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from models.bundle import check_bundle, read_metrics
 from models.weights import load_bundle
-from pipelines.errors import BandError, BusyError, SettingsError, StudyError
+from pipelines.errors import BandError, BusyError, SettingsError, StudyError, TrainingError
 from pipelines.files import exclusive
 from tune.search import run_search
 from tune.settings import Range, Scheduler, SearchSettings, Space
@@ -101,11 +101,12 @@ def test_diverging_trials_fail_with_their_reason(shards: Path, tmp_path: Path) -
         weight_decay=Range(low=9.0, high=10.0),
     )  # fmt: skip
     settings = settings_for(shards, tmp_path, name="wild", space=wild, trials=2, scheduler=Scheduler(name="fifo"))
-    study = run_search(settings, Console(file=sys.stderr, quiet=True))
-    assert all(row.state in ("complete", "failed") for row in study.trials)
-    assert all(
-        row.reason.startswith(("loss is", "the net gives no numbers")) for row in study.trials if row.state == "failed"
-    )
+    with pytest.raises(TrainingError, match="no trial came to a result") as caught:
+        run_search(settings, Console(quiet=True))
+    assert "Lower the learning rate" in str(caught.value)
+    study = open_study(settings.experiments, "wild")
+    assert [row.state for row in study.trials] == ["failed", "failed"], "retried, or not counted"
+    assert all("epoch 1" in row.reason for row in study.trials)
 
 
 def test_killed_search_resumes_and_does_what_it_owes(shards: Path, tmp_path: Path) -> None:

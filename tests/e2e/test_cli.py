@@ -1,0 +1,105 @@
+"""Every door of the command line: wrong use gets exit 2 and one clear message, never a traceback."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def landsweep(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "landsweep", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_help_names_every_verb() -> None:
+    shown = landsweep("--help").stdout
+    for verb in ("data", "search", "registry", "models", "serve", "predict", "ui", "demo"):
+        assert verb in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["data", "ingest", "absent", "out"], "absent: no such folder"),
+        (["data", "ingest", "{empty}", "out"], "no archive here: metadata.parquet is missing"),
+        (["data", "ingest", "{archive}", "out", "--bands", "B04,B8"], 'unknown band "B8". Did you mean "B8A"?'),
+        (["data", "ingest", "{archive}", "out", "--rows-per-part", "-1"], "greater than or equal to 1, not -1"),
+        (["data", "ingest", "{archive}", "out", "--row-per-part", "1"], "Possible options: --rows-per-part"),
+        (["data", "ingest", "{archive}", "{full}"], "folder is not empty"),
+        (["data", "sample", "{full}"], "not an empty folder"),
+        (["data", "sample", "out", "--patches", "3"], "greater than or equal to 10, not 3"),
+        (["data", "check", "absent"], "no such dataset folder. Pack an archive with `landsweep data ingest"),
+        (["search", "run", "absent.yaml"], "absent.yaml: no such file"),
+        (["search", "run", "{full}/note.yaml"], 'unknown key "trails". Did you mean "trials"?'),
+        (["search", "run", "{full}/nodata.yaml"], "no such dataset folder"),
+        (["search", "show", "absent", "--experiments", "{empty}"], 'no study "absent"'),
+        (["search", "init", "{full}/note.yaml"], "file exists already"),
+        (["registry", "add", "x", "absent"], "no such bundle"),
+        (["registry", "promote", "x", "1", "--folder", "{empty}"], 'no model "x" in the registry'),
+        (["serve", "--registry", "{empty}", "--port", "{free}"], "no model is registered"),
+        (["serve", "--host", "0.0.0.0"], "loopback only"),
+        (["ui", "--host", "0.0.0.0"], "0.0.0.0"),
+        (["predict", "absent.tif"], "absent.tif: no such file"),
+    ],
+)
+def test_wrong_use_exits_2_with_one_message(arguments: list[str], said: str, archive: Path, tmp_path: Path) -> None:
+    places = {"empty": tmp_path / "empty", "full": tmp_path / "full", "archive": archive, "free": "18999"}
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "note.yaml").write_text("name: a\ndata: b\ntrails: 3\n")
+    (tmp_path / "full" / "nodata.yaml").write_text(f"name: a\ndata: {tmp_path}/absent\n")
+    filled = [argument.format(**places) if "{" in argument else argument for argument in arguments]
+    filled = [str(tmp_path / "out") if argument == "out" else argument for argument in filled]
+    ended = landsweep(*filled)
+    flat = " ".join(ended.stderr.replace("│", " ").split())
+    assert ended.returncode == 2, ended.stderr
+    assert said in flat
+    assert "Traceback" not in ended.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("verb", ["serve", "ui", "demo"])
+def test_port_in_use(verb: str, bundle: Path, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        more = ["--out", tmp_path / "demo"] if verb == "demo" else []
+        ended = landsweep(verb, "--port", taken.getsockname()[1], *more)
+    assert ended.returncode == 1
+    assert "is taken" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not (tmp_path / "demo").exists()
+
+
+def test_endpoint_that_does_not_answer(tmp_path: Path) -> None:
+    (tmp_path / "x.tif").write_bytes(b"II*\0")
+    ended = landsweep("predict", tmp_path / "x.tif", "--url", "http://127.0.0.1:9")
+    assert (ended.returncode, "Start it with `landsweep serve`" in ended.stderr) == (1, True)
+
+
+def test_json_is_one_object_on_standard_output(shards: Path, bundle: Path, tmp_path: Path) -> None:
+    checked = json.loads(landsweep("data", "check", shards, "--json").stdout)
+    assert sum(checked["patches"].values()) == 96
+    added = json.loads(landsweep("registry", "add", "land", bundle, "--folder", tmp_path, "--json").stdout)
+    assert (added["version"], added["production"]) == (1, True)
+    listed = json.loads(landsweep("registry", "list", "--folder", tmp_path, "--json").stdout)
+    assert listed["models"] == [{"name": "land", "version": 1, "production": True}]
+    assert {model["name"] for model in json.loads(landsweep("models", "list", "--json").stdout)["models"]} == {
+        "landnet",
+        "resnet18",
+    }
+
+
+def test_search_template_can_be_run_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    assert landsweep("search", "init", file, "--data", tmp_path / "absent").returncode == 0
+    ended = landsweep("search", "run", file)
+    assert (ended.returncode, "no such dataset folder" in ended.stderr) == (2, True)
