@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import logging
 import socket
 import threading
 import time
@@ -20,6 +21,14 @@ from pipelines.errors import BusyError, LandsweepError, SettingsError
 from ui.gate import Gate
 
 _START_SECONDS = 60
+
+
+class _QuietlyEnding(uvicorn.Server):
+    """Browsers hold streams open; uvicorn cancels them when it ends, and would print a trace for each."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        await super().shutdown(sockets)
 
 
 @dataclass
@@ -94,7 +103,7 @@ def run(app: ASGIApp, taken: socket.socket, host: str, folder: Path, *, block: b
         limit_concurrency=256,
         timeout_graceful_shutdown=3,
     )
-    page = Page(host, taken.getsockname()[1], uvicorn.Server(config))
+    page = Page(host, taken.getsockname()[1], _QuietlyEnding(config))
     if block:
         with contextlib.suppress(KeyboardInterrupt):
             page.server.run(sockets=[taken])

@@ -111,8 +111,13 @@ def test_everything_listens_on_loopback_only(demo: Demo) -> None:
 
 
 def test_ray_asks_for_its_token(demo: Demo) -> None:
-    environments = [Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") for pid in processes_below(demo.process.pid)]
-    assert all(b"RAY_AUTH_MODE=token" in environment for environment in environments if environment != [b""])
+    servers = {}
+    for pid in processes_below(demo.process.pid):
+        name = Path(f"/proc/{pid}/comm").read_text().strip()
+        if name in ("gcs_server", "raylet"):
+            servers[name] = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    assert set(servers) == {"gcs_server", "raylet"}
+    assert all(b"RAY_AUTH_MODE=token" in environment for environment in servers.values())
     token = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
     assert token.stat().st_mode & 0o077 == 0
 

@@ -24,9 +24,13 @@ RAY = str(Path(sys.executable).with_name("ray"))
 def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """A cluster started by `ray start --head`, apart from the tests' own; yields the environment of its users."""
     folder = tmp_path_factory.mktemp("ray")
-    ports = {name: free_port() for name in ("port", "dashboard-port", "ray-client-server-port")}
+    ports = {
+        name: free_port()
+        for name in ("port", "dashboard-port", "ray-client-server-port", "dashboard-agent-listen-port")
+    }
     plain = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
-    environment = plain | LOOPBACK_ENV | {"RAY_TMPDIR": str(folder)}
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # a cluster's machines have our packages at hand
+    environment = plain | LOOPBACK_ENV | {"RAY_TMPDIR": str(folder), "PATH": path}
     flags = [f"--{name}={port}" for name, port in ports.items()]
     command = [RAY, "start", "--head", "--block", "--num-cpus=3", "--dashboard-host=127.0.0.1", *flags]
     with open(folder / "log", "w") as log:
