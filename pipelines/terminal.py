@@ -44,7 +44,10 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     drawn = Table(*columns)
     for row in flat:
         drawn.add_row(*(_cell(row.get(column)) for column in columns))
-    Console().print(drawn)
+    wide = Console()
+    # A file or a pipe has no width that rows would have to fit.
+    wide.width = wide.width if wide.is_terminal else 200
+    wide.print(drawn)
 
 
 def _cell(value: Any) -> str:

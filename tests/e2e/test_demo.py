@@ -153,6 +153,7 @@ def test_page_classifies_each_real_stack(demo: Demo, browser: Page, real_data: P
             top = client.predict(path.read_bytes()).predictions[0]
             expect(browser.get_by_text(top.label).first).to_be_visible(timeout=30_000)
             expect(browser.get_by_text("EPSG:32633").first).to_be_visible()
+            expect(browser.get_by_text("Looking for evidence").first).to_be_hidden(timeout=30_000)
             browser.screenshot(path=tmp_path / f"{path.stem}.png", full_page=True)
     foreign = [url for url in requests if not url.startswith((demo.page, "data:", "blob:"))]
     assert foreign == []

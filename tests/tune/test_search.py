@@ -18,6 +18,8 @@ from models.bundle import check_bundle, read_metrics
 from models.weights import load_bundle
 from pipelines.errors import BandError, BusyError, SettingsError, StudyError, TrainingError
 from pipelines.files import exclusive
+from pipelines.ingest import ingest
+from pipelines.settings import IngestSettings
 from tune.search import run_search
 from tune.settings import Range, Scheduler, SearchSettings, Space
 from tune.study import BEST, Study, list_studies, open_study
@@ -70,6 +72,14 @@ def test_study_can_be_listed_and_read(searched: tuple[SearchSettings, Study, str
     assert open_study(settings.experiments, "small").settings == study.settings
     with pytest.raises(StudyError, match='Did you mean "small"'):
         open_study(settings.experiments, "smal")
+
+
+def test_search_over_real_patches_runs_to_the_end(real_data: Path, ray_session: None, tmp_path: Path) -> None:
+    ingest(IngestSettings(source=real_data / "bigearthnet-v2", out=tmp_path / "shards"))
+    settings = settings_for(tmp_path / "shards", tmp_path, name="real", trials=2, epochs=1, cpus=1)
+    study = run_search(settings, Console(quiet=True))
+    assert study.finished == 2
+    assert check_bundle(settings.folder / BEST).num_classes == 19
 
 
 def test_same_name_twice_is_refused(searched: tuple[SearchSettings, Study, str]) -> None:
