@@ -15,7 +15,7 @@ from pydantic import Field
 
 from pipelines.settings import IngestSettings, SampleSettings, Settings
 from serve.settings import ServeSettings
-from tune.settings import Scheduler, SearchSettings, Space
+from tune.settings import Range, Scheduler, SearchSettings, Space
 from ui.settings import UiSettings
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ class DemoSettings(Settings):
     once: bool = Field(default=False, description="stop after the prediction")
     patches: int = Field(default=600, ge=100, description="patches in the synthetic archive")
     trials: int = Field(default=6, ge=1, description="trials of the search")
-    epochs: int = Field(default=8, ge=1, description="epochs of a trial")
-    time_budget: float = Field(default=110, ge=10, description="seconds after which the search starts no epoch")
+    epochs: int = Field(default=10, ge=1, description="epochs of a trial")
+    time_budget: float = Field(default=120, ge=10, description="seconds after which the search ends")
     port: int = Field(default=8000, ge=1, le=65535, description="port of the endpoint")
     page_port: int = Field(default=7860, ge=1, le=65535, description="port of the page")
 
@@ -91,8 +91,9 @@ def _search(settings: DemoSettings, shards: Path, say: Callable[[str, str], None
         trials=settings.trials,
         epochs=settings.epochs,
         time_budget=settings.time_budget,
-        scheduler=Scheduler(grace=1, reduction=3),
-        space=Space(batch_size=[16, 32]),
+        scheduler=Scheduler(grace=2, reduction=3),
+        # Few patches: small batches give enough steps.
+        space=Space(batch_size=[8, 16], learning_rate=Range(low=5e-4, high=3e-3, log=True)),
     )
     unfinished = (search.folder / SETTINGS).is_file()
     if (search.folder / BEST).is_dir():

@@ -146,7 +146,7 @@ def list_registry(folder: Registry = Path("registry"), as_json: AsJson = False) 
 
 @registry.command("add")
 def add(name: str, bundle: Path, folder: Registry = Path("registry"), as_json: AsJson = False) -> None:
-    """Register a bundle as the next version of a model, and serve that one from now on."""
+    """Register a bundle as the next version of a model, to be served from the next start of `serve` on."""
     from serve.registry import add_bundle
 
     report(_entry(add_bundle(folder, name, bundle)), as_json)
@@ -154,7 +154,7 @@ def add(name: str, bundle: Path, folder: Registry = Path("registry"), as_json: A
 
 @registry.command("promote")
 def promote(name: str, version: int, folder: Registry = Path("registry"), as_json: AsJson = False) -> None:
-    """Serve this version."""
+    """Serve this version, from the next start of `serve` on."""
     from serve.registry import promote
 
     report(_entry(promote(folder, name, version)), as_json)
@@ -162,7 +162,7 @@ def promote(name: str, version: int, folder: Registry = Path("registry"), as_jso
 
 @registry.command("rollback")
 def rollback(name: str, folder: Registry = Path("registry"), as_json: AsJson = False) -> None:
-    """Serve the version before."""
+    """Serve the version before, from the next start of `serve` on."""
     from serve.registry import rollback
 
     report(_entry(rollback(folder, name)), as_json)
@@ -258,8 +258,8 @@ def _wait() -> None:
 
 def main() -> None:
     """Entry point: exit 0 done, 2 wrong use or bad input, 1 otherwise; never a traceback for what a user can mend."""
-    cluster.prepare()
     try:
+        cluster.prepare()
         app(prog_name="landsweep")
     except LandsweepError as error:
         complain(str(error))

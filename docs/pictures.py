@@ -38,7 +38,8 @@ def main(
 def _settle(tab: Page, text: str) -> None:
     """Wait for the answer, and for what follows it (Grad-CAM, curves)."""
     tab.get_by_text(text).first.wait_for(timeout=30_000)
-    tab.wait_for_timeout(3000)
+    tab.get_by_text("Looking for evidence").wait_for(state="hidden", timeout=30_000)
+    tab.wait_for_timeout(1500)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from models.baselines import band_mean_regression, constant
 from models.loop import evaluate
 from models.metrics import score
 from models.weights import Bundle
 from pipelines.errors import BundleError
-from pipelines.feed import read_split
+from pipelines.feed import read_parts, read_split
 from pipelines.shards import open_dataset
 
 
@@ -26,11 +28,14 @@ def assess(bundle: Bundle, data: Path, split: str) -> dict[str, Any]:
     config = bundle.config
     if open_dataset(data).label_names != config.label_names:
         raise BundleError("the dataset has other classes than the model", where=str(data))
-    rows = read_split(data, split, config.bands)
     device = next(bundle.net.parameters()).device
-    probabilities, _ = evaluate(bundle.net, rows, config.image_size, device)
+    found, labels = [], []
+    for part in read_parts(data, split, config.bands):
+        probabilities, _ = evaluate(bundle.net, part, config.image_size, device, temperature=config.temperature)
+        found.append(probabilities)
+        labels.append(part.labels)
     thresholds = [config.thresholds[name] for name in config.label_names]
-    return score(probabilities, rows.labels, config.label_names, thresholds)
+    return score(np.concatenate(found), np.concatenate(labels), config.label_names, thresholds)
 
 
 def compare(data: Path) -> dict[str, dict[str, Any]]:

@@ -136,7 +136,12 @@ class Fit:
 
 @torch.inference_mode()
 def evaluate(
-    net: ReflectanceNet, split: Split, size: int, device: torch.device, loss: nn.Module | None = None
+    net: ReflectanceNet,
+    split: Split,
+    size: int,
+    device: torch.device,
+    loss: nn.Module | None = None,
+    temperature: float = 1.0,
 ) -> tuple[NDArray[np.float32], float]:
     """Probabilities (rows, classes) of a whole split in its own order, and the mean loss if one is given."""
     net.eval()
@@ -144,7 +149,7 @@ def evaluate(
     total = 0.0
     for images, labels in Batches(split, 64, size, device=device):
         logits = net(images.contiguous(memory_format=torch.channels_last))
-        found.append(torch.sigmoid(logits).float().cpu())
+        found.append(torch.sigmoid(logits / temperature).float().cpu())
         if loss is not None:
             total += float(loss(logits, labels)) * len(images)
     return torch.cat(found).numpy(), total / len(split)

@@ -25,23 +25,26 @@ LOOPBACK_ENV = {
     "RAY_AUTH_MODE": "token",
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",
+}
+"""What keeps a single-node Ray on 127.0.0.1 and behind a token, and quick to notice a dead Serve proxy."""
+
+TUNE_ENV = {
     "TUNE_GLOBAL_CHECKPOINT_S": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
 }
-"""What keeps a single-node Ray on 127.0.0.1 and behind a token, quick to notice a dead Serve proxy, and Tune's state
-on disk within a second; and keeps Tune from writing reports of its own beside ours."""
+"""Tune's state on disk within a second; Ctrl-C ends a search and is not taken for its success; no reports but ours."""
 
 
 def prepare() -> None:
     """Set the environment that Ray reads while it is imported; call it before anything imports ray.
 
-    Does nothing where RAY_ADDRESS names a cluster: its own settings hold there.
+    Where RAY_ADDRESS names a cluster, that one's own settings hold, and only Tune's are made here.
     """
-    if not os.environ.get("RAY_ADDRESS"):
-        _make_token()
-        for key, value in LOOPBACK_ENV.items():
-            os.environ.setdefault(key, value)
+    local = not os.environ.get("RAY_ADDRESS")
+    for key, value in (TUNE_ENV | (LOOPBACK_ENV if local else {})).items():
+        os.environ.setdefault(key, value)
 
 
 def _make_token() -> None:
@@ -51,7 +54,8 @@ def _make_token() -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        path.chmod(0o600)
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o600)
         return
     with os.fdopen(descriptor, "w") as file:
         file.write(secrets.token_hex(32))
@@ -74,6 +78,8 @@ def ray_cluster(num_cpus: int | None = None) -> Iterator[None]:
     if "ray" in sys.modules and not address and os.environ.get("RAY_AUTH_MODE") is None:
         raise LandsweepError("ray was imported before its environment was set", hint="Call cluster.prepare() first.")
     prepare()
+    if not address:
+        _make_token()
     import ray
 
     if ray.is_initialized():
@@ -99,10 +105,25 @@ def ray_cluster(num_cpus: int | None = None) -> Iterator[None]:
         ray.shutdown()
 
 
+@contextmanager
+def own_errors() -> Iterator[None]:
+    """Raise what a remote task of ours raised, in place of Ray's account of it."""
+    import ray
+
+    try:
+        yield
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, (LandsweepError, OSError)):
+            raise error.cause from None
+        raise
+
+
 def _quiet_data() -> None:
     """Ray Data reports through our own progress; its bars would be printed over it."""
     import ray.data
 
-    ray.data.DataContext.get_current().enable_progress_bars = False
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.raise_original_map_exception = True
     # Its warnings tell that the bars are off, and of CPUs that idle workers hold; what fails is raised.
     logging.getLogger("ray.data").setLevel(logging.ERROR)

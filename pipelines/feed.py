@@ -6,7 +6,7 @@ in the chunks they were read in, so that arrays from Ray's object store are used
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -76,12 +76,16 @@ def read_split(folder: Path, split: str, bands: Sequence[str]) -> Split:
         ShardError: no such dataset, or the split is empty.
         BandError: the dataset lacks a band.
     """
+    parts = list(read_parts(folder, split, bands))
+    return Split(tuple(bands), tuple(chunk for part in parts for chunk in part.chunks))
+
+
+def read_parts(folder: Path, split: str, bands: Sequence[str]) -> Iterator[Split]:
+    """Read one split part by part, each a split of its own; see `read_split`."""
     manifest = open_dataset(folder)
     sizes = {band: manifest.size_of(band) for band in bands}
-    parts = parts_of(manifest, folder, split)
-    columns = [*bands, "labels", "patch_id"]
-    chunks = tuple(decode_columns(read_table(part, columns), sizes) for part in parts)
-    return Split(tuple(bands), chunks)
+    for part in parts_of(manifest, folder, split):
+        yield Split(tuple(bands), (decode_columns(read_table(part, [*bands, "labels", "patch_id"]), sizes),))
 
 
 def parts_of(manifest: Manifest, folder: Path, split: str) -> list[Path]:

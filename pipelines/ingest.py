@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.bands import SENTINEL2, parse_bands
-from pipelines.cluster import ray_cluster
+from pipelines.cluster import own_errors, ray_cluster
 from pipelines.errors import ArchiveError, ShardError
 from pipelines.files import exclusive, write_whole
 from pipelines.metadata import SPLITS, Catalogue, read_catalogue
@@ -122,31 +122,40 @@ def _collect(tasks: list[PartTask], patches: int, max_bad: float, progress: Prog
     for name, record, size in _run(todo):
         records[name] = record
         seen += size
-        bad = sum(len(ids) for each in records.values() for ids in each.dropped.values())
-        if bad > max_bad * patches:
-            reasons = ", ".join(sorted({why for each in records.values() for why in each.dropped}))
-            raise ArchiveError(
-                f"{bad} of {patches} patches are unreadable ({reasons})",
-                hint=f"More than --max-bad {max_bad:g} allows. Mend the archive, or allow more.",
-            )
+        _check_bad(records, patches, max_bad)
         if progress:
             progress(seen, patches)
     return [records[task.name] for task in tasks]
 
 
+def _check_bad(records: dict[str, PartRecord], patches: int, max_bad: float) -> None:
+    bad = sum(len(ids) for each in records.values() for ids in each.dropped.values())
+    if bad > max_bad * patches:
+        reasons = ", ".join(sorted({why for each in records.values() for why in each.dropped}))
+        raise ArchiveError(
+            f"{bad} of {patches} patches are unreadable ({reasons})",
+            hint=f"More than --max-bad {max_bad:g} allows. Mend the archive, or allow more.",
+        )
+
+
 def _done(tasks: list[PartTask]) -> Iterator[PartTask]:
+    """Tasks whose part is committed whole. One that left patches out is done again: they may have been mended."""
     for task in tasks:
         if task.record.is_file():
-            part = PartRecord.model_validate_json(task.record.read_text()).part
-            if part is None or (task.out / part.file).stat().st_size == part.bytes:
+            record = PartRecord.model_validate_json(task.record.read_text())
+            if record.part and not record.dropped and _has_size(task.out / record.part.file, record.part.bytes):
                 yield task
+
+
+def _has_size(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
 
 
 def _run(tasks: list[PartTask]) -> Iterator[tuple[str, PartRecord, int]]:
     """Make the parts through Ray Data; yields name, record and number of patches as each is committed."""
     if not tasks:
         return
-    with ray_cluster():
+    with ray_cluster(), own_errors():
         import ray.data
 
         rows = [{"name": task.name, "size": len(task.patch_ids), "task": task.model_dump_json()} for task in tasks]

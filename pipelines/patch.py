@@ -136,7 +136,7 @@ def _decode(source: DatasetReader, wanted: Sequence[str], size: int | None, name
             hint=f"Cut the image into patches of {size}×{size} px at 10 m.",
         )
     kind = np.dtype(source.dtypes[0])
-    if kind.kind not in "uif" or kind.itemsize > 4:
+    if kind.kind not in "uif" or kind.itemsize not in (2, 4):  # 8 bits hold a picture, no reflectance
         raise PatchError(f"pixels are {kind}", hint="Export reflectance × 10,000 as uint16.")
     found, notes = _band_names(source, wanted, names)
     missing = [band for band in wanted if band not in found]

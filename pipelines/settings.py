@@ -77,6 +77,8 @@ def load_yaml(path: Path) -> dict[str, Any]:
         place = f"{path}, line {mark.line + 1}, column {mark.column + 1}" if mark else str(path)
         problem = getattr(error, "problem", None) or "not valid YAML"
         raise SettingsError(str(problem), where=place, hint="Mend that line.") from None
+    except ValueError as error:  # such as a date that is none
+        raise SettingsError(f"not valid YAML ({error})", where=str(path), hint="Put quotes around it.") from None
     if not isinstance(values, dict):
         raise SettingsError("not a mapping of settings", where=str(path), hint="Write one `key: value` a line.")
     return values

@@ -12,11 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.cluster import own_errors
+from pipelines.errors import SettingsError
 from pipelines.feed import Chunk, Split, parts_of
 from pipelines.shards import Manifest, decode_columns, open_dataset, read_table
 
 if TYPE_CHECKING:
     import ray
+
+
+STORE_SHARE = 0.6
+"""How much of the object store the data may take: reports, checkpoints and a second search need room as well."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +46,11 @@ def share(folder: Path, splits: Sequence[str], bands: Sequence[str]) -> SharedDa
     Raises:
         ShardError: no such dataset, or a split is empty.
         BandError: the dataset lacks a band.
+        SettingsError: the object store is too small for it.
     """
     manifest = open_dataset(folder)
     sizes = {band: manifest.size_of(band) for band in bands}
+    _check_room(sum(manifest.rows(split) for split in splits) * sum(2 * size**2 for size in sizes.values()))
     refs = {split: _read(parts_of(manifest, folder, split), sizes) for split in splits}
     return SharedData(manifest, tuple(bands), refs)
 
@@ -54,6 +62,22 @@ def _read(parts: list[Path], sizes: dict[str, int]) -> list[Any]:
         return decode_columns(read_table(Path(row["path"][0]), [*sizes, "labels", "patch_id"]), sizes)
 
     rows = [{"path": str(part.resolve())} for part in parts]
-    dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
-    refs: list[Any] = dataset.map_batches(decode, batch_size=1, num_cpus=1).materialize().to_numpy_refs()
+    dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(decode, batch_size=1, num_cpus=1)
+    # In the order of the parts, not of their completion: the same seed then sees the same batches.
+    dataset.context.execution_options.preserve_order = True
+    with own_errors():
+        refs: list[Any] = dataset.to_numpy_refs()
     return refs
+
+
+def _check_room(wanted: int) -> None:
+    import ray
+
+    there = int(ray.cluster_resources().get("object_store_memory", 0))
+    if wanted > STORE_SHARE * there:
+        raise SettingsError(
+            f"the search's data needs {wanted / 2**30:.1f} GiB, "
+            f"{STORE_SHARE:.0%} of the object store are {STORE_SHARE * there / 2**30:.1f} GiB",
+            where="data",
+            hint="Search over fewer bands or a subset, or on machines with more memory.",
+        )

@@ -25,7 +25,8 @@ _SIGNATURES = {
     b"\x89HDF": "HDF5 file",
 }
 
-_WIDTH, _HEIGHT, _BANDS, _BLOCK_WIDTH, _BLOCK_HEIGHT = 256, 257, 277, 322, 323
+_WIDTH, _HEIGHT, _BITS, _BANDS, _STRIP_HEIGHT, _BLOCK_WIDTH, _BLOCK_HEIGHT = 256, 257, 258, 277, 278, 322, 323
+_CHECKED = (_WIDTH, _HEIGHT, _BITS, _BANDS, _STRIP_HEIGHT, _BLOCK_WIDTH, _BLOCK_HEIGHT)
 _VALUE_FORMATS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _EXPORT_HINT = "Export the patch as a GeoTIFF with its bands at 10 m."
@@ -33,12 +34,13 @@ _EXPORT_HINT = "Export the patch as a GeoTIFF with its bands at 10 m."
 
 @dataclass(frozen=True)
 class Limits:
-    """The most that an uploaded raster may claim: bytes, bands, pixels a side and pixels a block."""
+    """The most that an uploaded raster may claim: bytes, bands, pixels a side, and decoded bytes in all and a block."""
 
     max_bytes: int = 64 * 2**20
     max_bands: int = 64
     max_side: int = 4096
-    max_block_pixels: int = 2048 * 2048
+    max_image_bytes: int = 256 * 2**20
+    max_block_bytes: int = 32 * 2**20
     max_directories: int = 16
 
 
@@ -100,23 +102,26 @@ def _directory(data: bytes, offset: int, order: str, big: bool) -> tuple[dict[in
     claims: dict[int, int] = {}
     for position in range(start, start + entries * entry_size, entry_size):
         tag, kind = struct.unpack_from(order + "HH", data, position)
-        _check_value(data, position, order, big, kind)
-        if tag in (_WIDTH, _HEIGHT, _BANDS, _BLOCK_WIDTH, _BLOCK_HEIGHT) and kind in _VALUE_FORMATS:
-            value_at = position + (12 if big else 8)
+        value_at = _value_offset(data, position, order, big, kind)
+        if tag in claims:
+            raise PatchError("file's directory has a tag twice", hint=_EXPORT_HINT)
+        if tag in _CHECKED and kind in _VALUE_FORMATS:
             (claims[tag],) = struct.unpack_from(order + _VALUE_FORMATS[kind], data, value_at)
     (following,) = struct.unpack_from(order + ("Q" if big else "I"), data, start + entries * entry_size)
     return claims, following
 
 
-def _check_value(data: bytes, position: int, order: str, big: bool, kind: int) -> None:
-    """A tag's value that is kept elsewhere must lie in the file: GDAL would leave the tag out and go on without it."""
+def _value_offset(data: bytes, position: int, order: str, big: bool, kind: int) -> int:
+    """Where a tag's value is. GDAL leaves out a tag whose value lies beyond the file's end; here that is an error."""
     word, width = ("Q", 8) if big else ("I", 4)
     (count,) = struct.unpack_from(order + word, data, position + 4)
-    size = count * _TYPE_SIZES.get(kind, 1)
-    if size > width:
-        (offset,) = struct.unpack_from(order + word, data, position + 4 + width)
-        if offset + size > len(data):
-            raise PatchError("file is cut off: part of its header lies beyond its end", hint="Send the whole file.")
+    size, inline = count * _TYPE_SIZES.get(kind, 1), position + 4 + width
+    if size <= width:
+        return inline
+    (offset,) = struct.unpack_from(order + word, data, inline)
+    if offset + size > len(data):
+        raise PatchError("file is cut off: part of its header lies beyond its end", hint="Send the whole file.")
+    return int(offset)
 
 
 def _judge(claims: dict[int, int], limits: Limits) -> None:
@@ -130,6 +135,15 @@ def _judge(claims: dict[int, int], limits: Limits) -> None:
             f"image claims {width}×{height} px, the limit is {limits.max_side} px a side",
             hint="Cut the image into patches first.",
         )
-    block = claims.get(_BLOCK_WIDTH, 1) * claims.get(_BLOCK_HEIGHT, 1)
-    if block > limits.max_block_pixels:
-        raise TooLargeError(f"file claims blocks of {block} px", hint="Write it with blocks of 512 px or less.")
+    depth = bands * -(-claims.get(_BITS, 1) // 8)
+    rows = min(claims.get(_STRIP_HEIGHT, height), height)
+    block = claims.get(_BLOCK_WIDTH, width) * claims.get(_BLOCK_HEIGHT, rows) * depth
+    for what, size, limit in (
+        ("image", width * height * depth, limits.max_image_bytes),
+        ("block", block, limits.max_block_bytes),
+    ):
+        if size > limit:
+            raise TooLargeError(
+                f"file claims {size / 2**20:.0f} MiB for one {what}, the limit is {limit / 2**20:.0f} MiB",
+                hint="Cut the image into patches, and write it with blocks of 512 px or less.",
+            )

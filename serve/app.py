@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import ray
 from fastapi import FastAPI
 from ray import serve as rayserve
 
 from models.bundle import EXAMPLE, read_metrics
 from pipelines.cluster import ray_cluster
-from pipelines.errors import BusyError, NotFoundError
+from pipelines.errors import BusyError, NotFoundError, SettingsError
 from pipelines.patch import Patch
 from serve.loopback import keep_replica_on_loopback
 from serve.predictor import Predictor
@@ -130,6 +132,7 @@ def endpoint(settings: ServeSettings) -> Iterator[str]:
     entries = _entries(settings)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     with ray_cluster():
+        _check_resources(settings)
         rayserve.start(
             proxy_location="HeadOnly",
             http_options={"host": settings.host, "port": settings.port, "request_timeout_s": 120},
@@ -140,6 +143,19 @@ def endpoint(settings: ServeSettings) -> Iterator[str]:
             yield f"http://{settings.host}:{settings.port}"
         finally:
             rayserve.delete(APPLICATION)
+
+
+def _check_resources(settings: ServeSettings) -> None:
+    """Refuse what this machine cannot place, where Serve would wait for ever; a joined cluster may still grow."""
+    there = ray.cluster_resources()
+    for kind, each in (("CPU", settings.cpus), ("GPU", settings.gpus)):
+        if each * settings.replicas > there.get(kind, 0) and not os.environ.get("RAY_ADDRESS"):
+            raise SettingsError(
+                f"{settings.replicas} replicas ask for {each * settings.replicas:g} {kind}, "
+                f"this machine has {there.get(kind, 0):g}",
+                where="replicas",
+                hint="Ask for less, or serve on a cluster.",
+            )
 
 
 def _application(settings: ServeSettings, entries: list[Entry]) -> rayserve.Application:

@@ -27,7 +27,9 @@ class Client:
     def __init__(self, url: str = DEFAULT_URL, *, timeout: float = 60.0, transport: httpx.BaseTransport | None = None):
         self.url = url.rstrip("/")
         try:
-            self._http = httpx.Client(base_url=self.url, timeout=timeout, transport=transport)
+            # This machine's own endpoint is not reached through a proxy, whatever the environment says.
+            through_proxy = httpx.URL(self.url).host not in ("127.0.0.1", "localhost")
+            self._http = httpx.Client(base_url=self.url, timeout=timeout, transport=transport, trust_env=through_proxy)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, TypeError):
             raise InputError("not a URL", where=url, hint="Such as http://127.0.0.1:8000.") from None
 

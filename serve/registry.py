@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.bundle import WEIGHTS, BundleConfig, check_bundle, read_config
-from pipelines.errors import BundleError, InputError, NotFoundError, nearest
+from pipelines.errors import InputError, NotFoundError, nearest
 from pipelines.files import commit, exclusive, sync, write_whole
 
 PRODUCTION = "production.json"
@@ -87,13 +87,14 @@ def rollback(registry: Path, name: str) -> Entry:
         NotFoundError: there is no such model.
         InputError: nothing was served before.
     """
-    folder = find(registry, name).path.parent
+    folder = _versions(registry, name)[0].path.parent
     with exclusive(folder / ".lock", f'a change to "{name}"'):
-        state = json.loads((folder / PRODUCTION).read_text())
-        if not state["history"]:
+        _, history = _state(folder)
+        if not history:
             raise InputError(f'"{name}" has had no other version in production', hint="Use `registry promote`.")
-        version = state["history"][-1]
-        write_whole(folder / PRODUCTION, json.dumps({"version": version, "history": state["history"][:-1]}))
+        version = history.pop()
+        check_bundle(folder / str(version))
+        write_whole(folder / PRODUCTION, json.dumps({"version": version, "history": history}))
     return find(registry, name, version)
 
 
@@ -103,36 +104,47 @@ def find(registry: Path, name: str, version: int | None = None) -> Entry:
     Raises:
         NotFoundError: there is no such model or version.
     """
+    named = _versions(registry, name)
+    for entry in named:
+        if entry.version == version or (version is None and entry.production):
+            return entry
+    versions = ", ".join(str(entry.version) for entry in named)
+    if version is None:
+        raise NotFoundError(
+            f'no version of model "{name}" is in production',
+            hint=f"Promote one with `landsweep registry promote {name} VERSION`. Versions: {versions}.",
+        )
+    raise NotFoundError(f'model "{name}" has no version {version}', hint=f"Versions: {versions}.")
+
+
+def _versions(registry: Path, name: str) -> list[Entry]:
     entries = list_entries(registry)
     named = [entry for entry in entries if entry.name == name]
     if not named:
         names = list(dict.fromkeys(entry.name for entry in entries))
         hint = nearest(name, names) if names else "Register one with `landsweep registry add NAME BUNDLE`."
         raise NotFoundError(f'no model "{name}" in the registry', hint=hint)
-    for entry in named:
-        if entry.version == version or (version is None and entry.production):
-            return entry
-    versions = ", ".join(str(entry.version) for entry in named)
-    raise NotFoundError(f'model "{name}" has no version {version}', hint=f"Versions: {versions}.")
+    return named
 
 
 def _current(folder: Path) -> int | None:
-    path = folder / PRODUCTION
-    if not path.is_file():
-        return None
+    """The version in production; None if there is none, or if the file that says so is damaged."""
+    return _state(folder)[0]
+
+
+def _state(folder: Path) -> tuple[int | None, list[int]]:
     try:
-        return int(json.loads(path.read_text())["version"])
-    except (ValueError, KeyError, TypeError):
-        raise BundleError("registry entry is damaged", where=str(path), hint="Use `registry promote` again.") from None
+        values = json.loads((folder / PRODUCTION).read_text())
+        return int(values["version"]), [int(version) for version in values["history"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, []
 
 
 def _set_current(folder: Path, version: int) -> None:
-    current = _current(folder)
-    if current == version:
-        return
-    history = json.loads((folder / PRODUCTION).read_text())["history"] if current else []
-    history += [current] if current else []
-    write_whole(folder / PRODUCTION, json.dumps({"version": version, "history": history}))
+    current, history = _state(folder)
+    if current != version:
+        history += [current] if current else []
+        write_whole(folder / PRODUCTION, json.dumps({"version": version, "history": history}))
 
 
 def _same(one: BundleConfig, other: BundleConfig) -> bool:

@@ -28,7 +28,7 @@ class ServeSettings(Settings):
 
     @model_validator(mode="after")
     def _checked(self) -> Self:
-        if self.host not in ("127.0.0.1", "localhost", "::1"):
+        if self.host not in ("127.0.0.1", "localhost"):
             raise ValueError(
                 "the endpoint has no authentication yet, so it listens on loopback only; "
                 "put a proxy that asks for a password in front of it"

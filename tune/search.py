@@ -23,9 +23,10 @@ from pipelines.errors import SettingsError, StudyError, TrainingError
 from pipelines.files import exclusive, write_whole
 from pipelines.shards import Manifest, open_dataset
 from tune.settings import SearchSettings
-from tune.study import BEST, SETTINGS, Study, open_storage, open_study
+from tune.study import BEST, REASON, SETTINGS, Study, open_storage, open_study
 
 TRIALS = "trials"
+KILLED = "the search was killed"
 
 
 def run_search(settings: SearchSettings, console: Console, *, resume: bool = False) -> Study:
@@ -37,6 +38,7 @@ def run_search(settings: SearchSettings, console: Console, *, resume: bool = Fal
         BusyError: another process runs the same study.
         TrainingError: no trial came to a result.
     """
+    settings = settings.model_copy(update={"data": settings.data.resolve()})
     manifest = open_dataset(settings.data)
     bands = _check(settings, manifest)
     folder = settings.folder
@@ -52,19 +54,40 @@ def run_search(settings: SearchSettings, console: Console, *, resume: bool = Fal
         raise StudyError(what, where=str(folder), hint=hint)
     with exclusive(folder / ".lock", f'study "{settings.name}"'):
         storage = open_storage(settings, folder)
-        study = optuna.create_study(
-            storage=storage, study_name=settings.name, direction="maximize", load_if_exists=True
-        )
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            study.tell(trial.number, state=TrialState.FAIL)  # orphans of a driver that was killed
+        study = _create_study(settings, storage, resume)
+        _end_running(study, KILLED)
         write_whole(folder / SETTINGS, settings.dump_yaml())
         owed = settings.trials - open_study(settings.experiments, settings.name).finished
         with ray_cluster():
             if owed > 0:
                 _tune(settings, storage, bands, owed, len(study.trials), console)
+                _end_running(study, "the time budget was over")
             _keep_best(settings, manifest)
             _drop_states(settings)
     return open_study(settings.experiments, settings.name)
+
+
+def _create_study(settings: SearchSettings, storage: optuna.storages.BaseStorage, resume: bool) -> optuna.study.Study:
+    """Only a resumed study, or one whose database is its own folder's, may have trials already."""
+    try:
+        return optuna.create_study(
+            storage=storage,
+            study_name=settings.name,
+            direction="maximize",
+            load_if_exists=resume or not settings.storage,
+        )
+    except optuna.exceptions.DuplicatedStudyError:
+        raise StudyError(
+            f'the storage has a study "{settings.name}" already', where="storage", hint="Choose another name."
+        ) from None
+
+
+def _end_running(study: optuna.study.Study, reason: str) -> None:
+    """Give trials that nobody runs any more their end: pruned where they had come somewhere, failed where not."""
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        study._storage.set_trial_user_attr(trial._trial_id, REASON, reason)
+        begun = reason != KILLED and trial.intermediate_values
+        study.tell(trial.number, state=TrialState.PRUNED if begun else TrialState.FAIL)
 
 
 def _check(settings: SearchSettings, manifest: Manifest) -> tuple[str, ...]:
@@ -136,12 +159,14 @@ def _tune(
 
 
 def _check_resources(settings: SearchSettings) -> None:
+    """Refuse what this machine cannot have; a cluster that was joined may still grow."""
     import ray
 
+    if os.environ.get("RAY_ADDRESS"):
+        return
     largest = {kind: max(node["Resources"].get(kind, 0) for node in ray.nodes()) for kind in ("CPU", "GPU")}
-    autoscaled = bool(os.environ.get("RAY_ADDRESS"))
     for kind, wanted in (("CPU", settings.cpus), ("GPU", settings.gpus)):
-        if wanted > largest[kind] and not (autoscaled and kind == "GPU"):
+        if wanted > largest[kind]:
             raise SettingsError(
                 f"a trial asks for {wanted:g} {kind}, no machine here has more than {largest[kind]:g}",
                 where="cpus" if kind == "CPU" else "gpus",

@@ -21,11 +21,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 from tune.settings import SearchSettings
 from tune.space import define, first_points
-
-CURVES = "curves"
-"""Trial attribute: one dict of metrics an epoch."""
-
-RAY_TRIAL, REASON, SECONDS = "ray_trial", "reason", "seconds"
+from tune.study import CURVES, RAY_TRIAL, REASON, SECONDS
 
 
 class StudySearcher(OptunaSearch):  # type: ignore[misc]

@@ -76,7 +76,9 @@ class SearchSettings(Settings):
     trials: int = Field(default=12, ge=1, le=100_000, description="number of trials")
     epochs: int = Field(default=10, ge=1, le=10_000, description="epochs of a trial that is not pruned")
     concurrent: int = Field(default=0, ge=0, description="trials at once; 0 takes as many as there are resources for")
-    time_budget: float = Field(default=0, ge=0, description="seconds after which no epoch is started; 0 for no limit")
+    time_budget: float = Field(
+        default=0, ge=0, description="seconds after which trials are stopped where they are; 0 for no limit"
+    )
     seed: int = Field(default=0, ge=0, description="of the sampler and of every trial")
     cpus: float = Field(default=1, gt=0, description="CPUs of a trial")
     gpus: float = Field(default=0, ge=0, description="GPUs of a trial; a share lets several use one")

@@ -18,6 +18,8 @@ from pipelines.errors import StudyError, nearest
 from tune.settings import SearchSettings
 
 SETTINGS, DATABASE, BEST = "search.yaml", "study.db", Path("checkpoints") / "best"
+CURVES, RAY_TRIAL, REASON, SECONDS = "curves", "ray_trial", "reason", "seconds"
+"""Trial attributes: one dict of metrics an epoch, Tune's name of it, why it ended early, how long it ran."""
 
 STATES = {
     TrialState.RUNNING: "running",
@@ -95,7 +97,7 @@ def open_study(experiments: Path, name: str) -> Study:
         known = list_studies(experiments)
         hint = nearest(name, known) if known else "Start one with `landsweep search run FILE.yaml`."
         raise StudyError(f'no study "{name}"', where=str(experiments), hint=hint)
-    settings = SearchSettings.load(folder / SETTINGS)
+    settings = SearchSettings.load(folder / SETTINGS).model_copy(update={"experiments": experiments})
     if not settings.storage and not (folder / DATABASE).is_file():
         return Study(settings, [])
     try:
@@ -108,11 +110,20 @@ def open_study(experiments: Path, name: str) -> Study:
 
 
 def open_storage(settings: SearchSettings, folder: Path) -> optuna.storages.RDBStorage:
-    """Optuna's storage of a study: its own SQLite file, or the URL that its settings name."""
+    """Optuna's storage of a study: its own SQLite file, or the URL that its settings name.
+
+    Raises:
+        StudyError: the URL is none, its driver is missing, or the database does not answer.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     url = settings.storage or f"sqlite:///{(folder / DATABASE).resolve()}"
     arguments = {"connect_args": {"timeout": 30}} if url.startswith("sqlite") else {}
-    return optuna.storages.RDBStorage(url, engine_kwargs=arguments)
+    try:
+        return optuna.storages.RDBStorage(url, engine_kwargs=arguments)
+    except (SQLAlchemyError, ImportError) as error:
+        kind = url.partition(":")[0]  # the rest may hold a password
+        hint = "Give an SQLAlchemy URL; PostgreSQL needs the extra landsweep[postgres]."
+        raise StudyError(f"cannot be opened ({type(error).__name__})", where=f"{kind} storage", hint=hint) from None
 
 
 def _row(trial: FrozenTrial) -> TrialRow:
@@ -125,8 +136,8 @@ def _row(trial: FrozenTrial) -> TrialRow:
         value=value,
         epochs=max(trial.intermediate_values, default=0),
         parameters=trial.params,
-        curves=attributes.get("curves", []),
-        seconds=attributes.get("seconds", 0.0),
-        reason=attributes.get("reason", ""),
-        ray_trial=attributes.get("ray_trial", ""),
+        curves=attributes.get(CURVES, []),
+        seconds=attributes.get(SECONDS, 0.0),
+        reason=attributes.get(REASON, ""),
+        ray_trial=attributes.get(RAY_TRIAL, ""),
     )

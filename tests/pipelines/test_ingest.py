@@ -109,9 +109,22 @@ def test_unreadable_patches_are_counted_by_reason(archive: Path, ray_session: No
 
 def test_too_many_unreadable_patches_stop_the_job(archive: Path, ray_session: None, tmp_path: Path) -> None:
     copy, _ = spoiled(archive, tmp_path)
-    with pytest.raises(ArchiveError, match=r"--max-bad 0\.01"):
-        run(copy, tmp_path / "out")
+    for resume in (False, True):
+        with pytest.raises(ArchiveError, match=r"--max-bad 0\.01"):
+            run(copy, tmp_path / "out", resume=resume)
     assert not (tmp_path / "out" / MANIFEST).exists()
+
+
+def test_mended_patches_are_packed_on_resume(archive: Path, shards: Path, ray_session: None, tmp_path: Path) -> None:
+    copy, expected = spoiled(archive, tmp_path)
+    with pytest.raises(ArchiveError):
+        run(copy, tmp_path / "out")
+    for patch_id in expected:
+        for file in copy.rglob(f"{patch_id}_B*.tif"):
+            file.unlink()
+        for file in archive.rglob(f"{patch_id}_B*.tif"):
+            shutil.copy(file, copy / file.relative_to(archive))
+    assert run(copy, tmp_path / "out", resume=True).splits == open_dataset(shards).splits
 
 
 def test_folder_in_use_is_refused(archive: Path, shards: Path, tmp_path: Path) -> None:

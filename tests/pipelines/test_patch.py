@@ -71,6 +71,12 @@ def claiming(tag: int, value: int, data: bytes) -> bytes:
     return data[: at + 8] + packed + data[at + 8 + len(packed) :]
 
 
+def twice(tag: int, data: bytes) -> bytes:
+    """The same TIFF with one tag given again in place of the next."""
+    at = data.index(struct.pack("<H", tag), struct.unpack_from("<I", data, 4)[0])
+    return data[: at + 12] + data[at : at + 12] + data[at + 24 :]
+
+
 WRONG = {
     "empty": (b"", PatchError, "file is empty"),
     "text": (b"hello, world", UnsupportedError, "text file"),
@@ -84,6 +90,7 @@ WRONG = {
     "missing band": (stack(ALL_BANDS[:-1]), PatchError, "needs B12"),
     "unknown band": (stack(("B4", *ALL_BANDS[1:])), PatchError, 'unknown band "B4"'),
     "repeated band": (stack(("B02", *ALL_BANDS[1:])), PatchError, "two bands of the file have one name"),
+    "8 bits": (stack(dtype="uint8"), PatchError, "pixels are uint8"),
     "complex": (stack(dtype="complex64"), PatchError, "pixels are complex64"),
     "nan": (geotiff(np.full((12, 120, 120), np.nan, np.float32), ALL_BANDS), PatchError, "NaN"),
     "zeros": (geotiff(np.zeros((12, 120, 120), np.uint16), ALL_BANDS), PatchError, "all pixels are empty"),
@@ -96,8 +103,14 @@ WRONG = {
     "claims block": (
         claiming(322, 32_768, claiming(323, 32_768, stack(tiled=True, blockxsize=64, blockysize=64))),
         TooLargeError,
-        "claims blocks of",
+        "for one block",
     ),
+    "many deep bands": (
+        stack(tuple(f"X{i}" for i in range(60)), dtype="float32", tiled=True, blockxsize=512, blockysize=512),
+        TooLargeError,
+        "for one block",
+    ),
+    "tag twice": (twice(256, stack()), PatchError, "a tag twice"),
 }  # fmt: skip
 
 

@@ -40,6 +40,7 @@ def test_number_like_strings_become_numbers(tmp_path: Path) -> None:
     [
         ("name: a\nname: b", 'line 2, column 1: key "name" is given twice'),
         ("name: &x a\nother: *x", "aliases are not allowed"),
+        ("name: 2024-13-45", "not valid YAML (month must be in 1..12)"),
         ("name: a\n\tinner: {}", "line 2, column 1"),
         ("name: !!python/object:os.system a", "line 1, column 7"),
         ("name: a\nnmae: b", 'unknown key "nmae". Did you mean "name"?'),

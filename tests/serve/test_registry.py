@@ -41,6 +41,16 @@ def test_damaged_bundle_is_refused_and_nothing_is_left(bundle: Path, tmp_path: P
     assert list_entries(tmp_path / "registry") == []
 
 
+def test_damaged_record_of_production_stops_nothing_but_its_model(bundle: Path, tmp_path: Path) -> None:
+    for name in ("land", "sea"):
+        add_bundle(tmp_path, name, bundle)
+    (tmp_path / "land" / "production.json").write_text("{")
+    assert find(tmp_path, "sea").production
+    with pytest.raises(NotFoundError, match='no version of model "land" is in production'):
+        find(tmp_path, "land")
+    assert promote(tmp_path, "land", 1).production
+
+
 @pytest.mark.parametrize("name", ["", "..", "a/b", ".hidden", "x" * 65])
 def test_names_that_are_no_names(bundle: Path, tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="cannot name a model"):

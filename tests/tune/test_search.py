@@ -119,6 +119,15 @@ def test_diverging_trials_fail_with_their_reason(shards: Path, tmp_path: Path) -
     assert all("epoch 1" in row.reason for row in study.trials)
 
 
+def test_time_budget_ends_the_trials_under_way(shards: Path, tmp_path: Path) -> None:
+    settings = settings_for(shards, tmp_path, name="short", epochs=500, trials=2, time_budget=15)
+    study = run_search(settings, Console(quiet=True))
+    assert "running" not in {row.state for row in study.trials}
+    stopped = [row for row in study.trials if row.reason == "the time budget was over"]
+    assert stopped
+    assert check_bundle(settings.folder / BEST)
+
+
 def test_killed_search_resumes_and_does_what_it_owes(shards: Path, tmp_path: Path) -> None:
     """kill -9 of the driver after the first finished trial: that trial stays, the others are run."""
     settings = settings_for(shards, tmp_path / "experiments", name="killed", concurrent=1)
