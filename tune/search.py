@@ -85,7 +85,7 @@ def _create_study(settings: SearchSettings, storage: optuna.storages.BaseStorage
 def _end_running(study: optuna.study.Study, reason: str) -> None:
     """Give trials that nobody runs any more their end: pruned where they had come somewhere, failed where not."""
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        study._storage.set_trial_user_attr(trial._trial_id, REASON, reason)
+        optuna.trial.Trial(study, trial._trial_id).set_user_attr(REASON, reason)
         begun = reason != KILLED and trial.intermediate_values
         study.tell(trial.number, state=TrialState.PRUNED if begun else TrialState.FAIL)
 
