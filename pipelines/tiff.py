@@ -75,7 +75,9 @@ def _kind(data: bytes) -> str:
     for signature, kind in _SIGNATURES.items():
         if head.startswith(signature):
             return kind
-    return "text file" if all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in data[:512]) else "file of another kind"
+    text = data[:512].decode("utf-8", errors="ignore")
+    readable = all(character.isprintable() or character in "\t\r\n\ufeff" for character in text)
+    return "text file" if readable and len(text.encode()) > len(data[:512]) - 4 else "file of another kind"
 
 
 def _walk(data: bytes, limits: Limits) -> None:

@@ -80,6 +80,8 @@ def twice(tag: int, data: bytes) -> bytes:
 WRONG = {
     "empty": (b"", PatchError, "file is empty"),
     "text": (b"hello, world", UnsupportedError, "text file"),
+    "text in Greek": ("Αθήνα".encode() * 200, UnsupportedError, "text file"),
+    "noise": (bytes(range(128, 256)), UnsupportedError, "file of another kind"),
     "png": (png(), UnsupportedError, "PNG picture"),
     "pdf": (b"%PDF-1.7 ...", UnsupportedError, "PDF document"),
     "vrt": (b'<VRTDataset rasterXSize="1"></VRTDataset>', UnsupportedError, "VRT"),
