@@ -42,10 +42,9 @@ def assemble(
         side = native.shape[-1]
         if size % side:
             raise PatchError(f"{side} px do not fit {size} px", where=band, hint="Send the band at 10, 20 or 60 m.")
-        factor = size // side
-        # A view of the target with each native pixel's factor × factor block apart: one pass, no temporary.
-        blocks = images[:, channel].view(len(first), side, factor, side, factor)
-        blocks.copy_(native[:, :, None, :, None].expand_as(blocks))
+        rows = native if side == size else native.to(torch.float32).repeat_interleave(size // side, dim=2)
+        # Each row is written to the rows of the target that it stands for, without a copy of them in between.
+        images[:, channel].view(len(first), side, size // side, size).copy_(rows[:, :, None])
     return images
 
 

@@ -185,12 +185,11 @@ def split_planes(array: NDArray[np.uint16]) -> NDArray[np.uint8]:
 
 def join_planes(planes: NDArray[np.uint8], size: int) -> NDArray[np.uint16]:
     """Inverse of `split_planes`."""
-    rows = len(planes)
-    array = np.empty((rows, size, size), dtype="<u2")
-    pairs = array.view(np.uint8).reshape(rows, size * size, 2)
-    pairs[..., 0] = planes[:, : size * size]
-    pairs[..., 1] = planes[:, size * size :]
-    return array.astype(np.uint16, copy=False)
+    low, high = planes[:, : size * size], planes[:, size * size :]
+    pixels = high.astype(np.uint16)
+    pixels <<= 8
+    pixels |= low
+    return pixels.reshape(len(planes), size, size)
 
 
 def _fixed_binary(rows: NDArray[np.uint8]) -> pa.Array:
