@@ -11,7 +11,7 @@ from pipelines.errors import SettingsError, nearest
 from pipelines.settings import Settings
 
 MODELS: dict[str, str] = {
-    "landnet": "our own CNN for multispectral patches, 0.5 M parameters",
+    "landnet": "our own CNN for multispectral patches, 0.8 M parameters",
     "resnet18": "He et al. 2015, by timm, 11 M parameters",
 }
 """Name to a phrase, for listings and for checking settings without building anything."""
