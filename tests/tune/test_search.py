@@ -120,7 +120,7 @@ def test_diverging_trials_fail_with_their_reason(shards: Path, tmp_path: Path) -
 
 
 def test_time_budget_ends_the_trials_under_way(shards: Path, tmp_path: Path) -> None:
-    settings = settings_for(shards, tmp_path, name="short", epochs=500, trials=2, time_budget=15)
+    settings = settings_for(shards, tmp_path, name="short", epochs=500, trials=2, time_budget=30)
     study = run_search(settings, Console(quiet=True))
     assert "running" not in {row.state for row in study.trials}
     stopped = [row for row in study.trials if row.reason == "the time budget was over"]
@@ -130,7 +130,7 @@ def test_time_budget_ends_the_trials_under_way(shards: Path, tmp_path: Path) -> 
 
 def test_killed_search_resumes_and_does_what_it_owes(shards: Path, tmp_path: Path) -> None:
     """kill -9 of the driver after the first finished trial: that trial stays, the others are run."""
-    settings = settings_for(shards, tmp_path / "experiments", name="killed", concurrent=1)
+    settings = settings_for(shards, tmp_path / "experiments", name="killed", concurrent=1, trials=6)
     file = tmp_path / "killed.yaml"
     file.write_text(settings.dump_yaml())
     command = [sys.executable, "-m", "landsweep", "search", "run", str(file), "--no-register"]
@@ -146,9 +146,9 @@ def test_killed_search_resumes_and_does_what_it_owes(shards: Path, tmp_path: Pat
     before = {row.number: row for row in open_study(settings.experiments, "killed").trials}
     finished = [row for row in before.values() if row.state in ("complete", "pruned")]
     assert finished
-    assert len(finished) < 3, "the search was over before it was killed"
+    assert len(finished) < 6, "the search was over before it was killed"
     study = run_search(settings, Console(quiet=True), resume=True)
-    assert study.finished == 3
+    assert study.finished == 6
     for row in finished:
         assert study.trials[row.number] == row
     assert all(row.state != "running" for row in study.trials)
