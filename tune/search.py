@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import shutil
+from typing import TYPE_CHECKING
 
 import optuna
 from optuna.trial import TrialState
@@ -22,8 +23,11 @@ from pipelines.cluster import ray_cluster
 from pipelines.errors import SettingsError, StudyError, TrainingError
 from pipelines.files import exclusive, write_whole
 from pipelines.shards import Manifest, open_dataset
-from tune.settings import SearchSettings
+from tune.settings import Scheduler, SearchSettings
 from tune.study import BEST, REASON, SETTINGS, Study, open_storage, open_study
+
+if TYPE_CHECKING:
+    from ray.tune.schedulers import TrialScheduler
 
 TRIALS = "trials"
 KILLED = "the search was killed"
@@ -42,16 +46,7 @@ def run_search(settings: SearchSettings, console: Console, *, resume: bool = Fal
     manifest = open_dataset(settings.data)
     bands = _check(settings, manifest)
     folder = settings.folder
-    if (folder / SETTINGS).is_file() != resume:
-        what, hint = (
-            ("no such study", "Start it with `search run`.")
-            if resume
-            else (
-                "the study exists already",
-                f"Go on with `landsweep search resume {settings.name}`, or choose another name.",
-            )
-        )
-        raise StudyError(what, where=str(folder), hint=hint)
+    _check_name(settings, resume)
     with exclusive(folder / ".lock", f'study "{settings.name}"'):
         storage = open_storage(settings, folder)
         study = _create_study(settings, storage, resume)
@@ -65,6 +60,16 @@ def run_search(settings: SearchSettings, console: Console, *, resume: bool = Fal
             _keep_best(settings, manifest)
             _drop_states(settings)
     return open_study(settings.experiments, settings.name)
+
+
+def _check_name(settings: SearchSettings, resume: bool) -> None:
+    """A study that has trials is resumed, not run anew; one that failed before its first may be run again."""
+    there = (settings.folder / SETTINGS).is_file()
+    if resume and not there:
+        raise StudyError("no such study", where=str(settings.folder), hint="Start it with `search run`.")
+    if there and not resume and open_study(settings.experiments, settings.name).trials:
+        hint = f"Go on with `landsweep search resume {settings.name}`, or choose another name."
+        raise StudyError("the study exists already", where=str(settings.folder), hint=hint)
 
 
 def _create_study(settings: SearchSettings, storage: optuna.storages.BaseStorage, resume: bool) -> optuna.study.Study:
@@ -113,7 +118,6 @@ def _tune(
     console: Console,
 ) -> None:
     from ray import tune as raytune
-    from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
 
     from pipelines.share import share
     from tune.progress import ProgressTable
@@ -124,23 +128,13 @@ def _tune(
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     shared = share(settings.data, ("train", "validation"), bands)
     trainable = raytune.with_parameters(run_trial, shared=shared, search=settings)
-    scheduler = (
-        ASHAScheduler(
-            time_attr="epoch",
-            max_t=settings.epochs + 1,  # one more than there are, so that the last epoch is the trial's own to end
-            grace_period=settings.scheduler.grace,
-            reduction_factor=settings.scheduler.reduction,
-        )
-        if settings.scheduler.name == "asha"
-        else FIFOScheduler()
-    )
     raytune.Tuner(
         raytune.with_resources(trainable, {"cpu": settings.cpus, "gpu": settings.gpus}),
         tune_config=raytune.TuneConfig(
             metric=settings.metric,
             mode="max",
             search_alg=StudySearcher(settings, storage, known),
-            scheduler=scheduler,
+            scheduler=_scheduler(settings.scheduler, settings.epochs),
             num_samples=owed,
             max_concurrent_trials=settings.concurrent or None,
             time_budget_s=settings.time_budget or None,
@@ -156,6 +150,19 @@ def _tune(
             verbose=0,
         ),
     ).fit()
+
+
+def _scheduler(scheduler: Scheduler, epochs: int) -> TrialScheduler:
+    from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
+
+    if scheduler.name == "fifo":
+        return FIFOScheduler()
+    return ASHAScheduler(
+        time_attr="epoch",
+        max_t=epochs + 1,  # one more than there are, so that the last epoch is the trial's own to end
+        grace_period=scheduler.grace,
+        reduction_factor=scheduler.reduction,
+    )
 
 
 def _check_resources(settings: SearchSettings) -> None:

@@ -105,6 +105,15 @@ def test_what_only_the_dataset_knows_is_checked_first(shards: Path, tmp_path: Pa
         run_search(settings_for(shards, tmp_path, name="absent"), Console(), resume=True)
 
 
+def test_search_refused_before_its_first_trial_can_be_mended_and_run(
+    shards: Path, ray_session: None, tmp_path: Path
+) -> None:
+    with pytest.raises(SettingsError, match="no machine here has more than"):
+        run_search(settings_for(shards, tmp_path, name="mended", cpus=64), Console(quiet=True))
+    mended = settings_for(shards, tmp_path, name="mended", trials=1, epochs=1)
+    assert run_search(mended, Console(quiet=True)).finished == 1
+
+
 def test_diverging_trials_fail_with_their_reason(shards: Path, tmp_path: Path) -> None:
     wild = Space(
         model=["landnet"], bands=["rgb"], batch_size=[16], learning_rate=Range(low=9.0, high=10.0),
