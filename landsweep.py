@@ -5,7 +5,9 @@ Heavy packages are imported inside the verbs, so that `--help` answers at once.
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -251,9 +253,11 @@ def _entry(entry: Any) -> dict[str, Any]:
 
 
 def _wait() -> None:
-    import signal
-
-    signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    """Until Ctrl-C or SIGTERM, whatever handled these before."""
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    ended.wait()
 
 
 def main() -> None:

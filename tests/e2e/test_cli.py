@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+
+from serve.client import Client
+from serve.registry import add_bundle
+from tests.e2e.sockets import processes_below
+from tests.fakes import free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,6 +84,29 @@ def test_port_in_use(verb: str, bundle: Path, tmp_path: Path) -> None:
     assert "is taken" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert not (tmp_path / "demo").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serve_ends_when_it_is_told_to(number: signal.Signals, bundle: Path, tmp_path: Path) -> None:
+    add_bundle(tmp_path / "registry", "land", bundle)
+    port = free_port()
+    command = [sys.executable, "-m", "landsweep", "serve", "--registry", tmp_path / "registry", "--port", str(port)]
+    with open(tmp_path / "log", "wb") as log:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+    deadline = time.monotonic() + 90
+    while "Serving at" not in (tmp_path / "log").read_text() and time.monotonic() < deadline:
+        assert process.poll() is None, (tmp_path / "log").read_text()
+        time.sleep(0.2)
+    with Client(f"http://127.0.0.1:{port}") as client:
+        assert client.ready()
+    pids = processes_below(process.pid)
+    process.send_signal(number)
+    assert process.wait(timeout=60) == 0
+    deadline = time.monotonic() + 10
+    while (left := {pid for pid in pids if Path(f"/proc/{pid}/cmdline").exists()}) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert left == set()
+    assert "Traceback" not in (tmp_path / "log").read_text()
 
 
 def test_endpoint_that_does_not_answer(tmp_path: Path) -> None:
