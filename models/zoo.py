@@ -65,6 +65,6 @@ def _backbone(name: str, in_chans: int, num_classes: int) -> nn.Module:
 
 def cam_layer(name: str, net: ReflectanceNet) -> nn.Module:
     """The layer whose activations Grad-CAM weighs: the last one with a spatial grid."""
-    layer = net.backbone.features[-1] if name == "landnet" else net.backbone.layer4[-1]  # type: ignore[index]
+    layer = net.backbone.features[-1] if name == "landnet" else net.backbone.layer4[-1]  # type: ignore[index]  # a Module to mypy
     assert isinstance(layer, nn.Module)
     return layer

@@ -39,7 +39,7 @@ def flags_of(model: type[S], act: Callable[..., None], *, arguments: tuple[str, 
     parameters = [_parameter(name, field, name in arguments) for name, field in model.model_fields.items()]
     parameters += [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
     parameters.sort(key=lambda each: each.default is not inspect.Parameter.empty)
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what inspect reads
     command.__annotations__ = {each.name: each.annotation for each in parameters}
     command.__doc__ = act.__doc__
     return command

@@ -12,7 +12,7 @@ from pipelines import cluster
 
 cluster.prepare()  # before anything imports ray
 
-from pipelines.settings import IngestSettings, SampleSettings  # noqa: E402
+from pipelines.settings import IngestSettings, SampleSettings  # noqa: E402  after prepare()
 
 REAL = Path(__file__).parents[2] / "shared" / "data"
 

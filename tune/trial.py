@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from ray import tune as raytune
 
-from models.bundle import BundleConfig
+from models.bundle import BundleConfig, read_metrics
 from models.calibrate import fit_thresholds
 from models.loop import EpochResult, Fit, pick_device
 from models.metrics import METRICS, score
@@ -82,8 +82,6 @@ def _resume(fit: Fit, scratch: Path, metric: str) -> float:
     fit.load(scratch / STATE)
     if not (scratch / BUNDLE).is_dir():
         return -1.0
-    from models.bundle import read_metrics
-
     return float(read_metrics(scratch / BUNDLE)["validation"][metric])
 
 

@@ -81,7 +81,7 @@ def test_divergence_is_said_with_its_place() -> None:
 def test_damaged_checkpoint_is_refused(tmp_path: Path, damage: object) -> None:
     path = tmp_path / "state.pt"
     start().save(path)
-    path.write_bytes(damage(path.read_bytes()))  # type: ignore[operator]
+    path.write_bytes(damage(path.read_bytes()))  # type: ignore[operator]  # a parameter of the test
     with pytest.raises(TrainingError, match="checkpoint is damaged"):
         start().load(path)
 

@@ -66,4 +66,4 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        Inner().rate = 2  # type: ignore[misc]
+        Inner().rate = 2  # type: ignore[misc]  # that is what is tried
