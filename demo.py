@@ -69,7 +69,7 @@ def _sample(settings: DemoSettings, archive: Path, say: Callable[[str, str], Non
 
 def _ingest(archive: Path, shards: Path, say: Callable[[str, str], None]) -> None:
     from pipelines.ingest import ingest
-    from pipelines.shards import MANIFEST
+    from pipelines.manifest import MANIFEST
 
     if not (shards / MANIFEST).is_file():
         say("ingest", f"packing {archive} into {shards} with Ray Data")

@@ -17,7 +17,7 @@ from demo import DemoSettings, run_demo
 from pipelines import cluster
 from pipelines.errors import LandsweepError
 from pipelines.flags import flags_of
-from pipelines.settings import IngestSettings, SampleSettings
+from pipelines.settings import DownloadSettings, IngestSettings, SampleSettings
 from pipelines.terminal import complain, console, progress_bar, report
 from serve.settings import ServeSettings
 from tune.settings import SearchSettings
@@ -51,6 +51,22 @@ def _sample(settings: SampleSettings, as_json: AsJson = False) -> None:
     report({"archive": str(out), "patches": settings.patches}, as_json)
 
 
+def _download(settings: DownloadSettings, as_json: AsJson = False) -> None:
+    """Fetch BigEarthNet, or any other file by its URL, and verify it; an interrupted download goes on."""
+    from pipelines.download import download, next_command, unpack_archives
+    from pipelines.fetch import Patience
+
+    patience = Patience(tries=settings.tries, tell=lambda phrase: console.print(phrase, markup=False, highlight=False))
+    with progress_bar("bytes", "fetching") as progress:
+        fetched = download(settings, progress, patience=patience)
+    found: dict[str, Any] = {"folder": str(settings.out)}
+    if settings.unpack:
+        with progress_bar("bytes", "unpacking") as progress:
+            found["unpacked"] = unpack_archives(settings, progress)
+    found |= {"next": following} if (following := next_command(settings)) else {}
+    report(found | {"files": [each.as_dict() for each in fetched]}, as_json, table="files")
+
+
 def _ingest(settings: IngestSettings, as_json: AsJson = False) -> None:
     """Pack an archive into shards, in parallel."""
     from pipelines.ingest import ingest
@@ -61,13 +77,14 @@ def _ingest(settings: IngestSettings, as_json: AsJson = False) -> None:
 
 
 data.command("sample")(flags_of(SampleSettings, _sample, arguments=("out",)))
+data.command("download")(flags_of(DownloadSettings, _download, arguments=("out",)))
 data.command("ingest")(flags_of(IngestSettings, _ingest, arguments=("source", "out")))
 
 
 @data.command("check")
 def check(shards: Path, as_json: AsJson = False) -> None:
     """Prove a dataset folder whole: every part there, every checksum right."""
-    from pipelines.shards import check_dataset
+    from pipelines.manifest import check_dataset
 
     report(_dataset(shards, check_dataset(shards)), as_json)
 

@@ -8,16 +8,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.feed import Split
+from pipelines.feed import Rows
 
 
-def constant(train: Split, test: Split) -> NDArray[np.float32]:
+def constant(train: Rows, test: Rows) -> NDArray[np.float32]:
     """Every class with its frequency in training, (rows, classes)."""
     frequency = train.labels.mean(axis=0, dtype=np.float64).astype(np.float32)
     return np.repeat(frequency[None], len(test), axis=0)
 
 
-def band_mean_regression(train: Split, test: Split) -> NDArray[np.float32]:
+def band_mean_regression(train: Rows, test: Rows) -> NDArray[np.float32]:
     """One logistic regression a class on the standardised mean of each band, (rows, classes)."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -33,8 +33,8 @@ def band_mean_regression(train: Split, test: Split) -> NDArray[np.float32]:
     return result
 
 
-def _band_means(split: Split) -> NDArray[np.float64]:
+def _band_means(split: Rows) -> NDArray[np.float64]:
     """(rows, bands)."""
-    return np.stack(
-        [np.concatenate([chunk[band].mean(axis=(1, 2)) for chunk in split.chunks]) for band in split.bands], axis=1
+    return np.concatenate(
+        [np.stack([chunk[band].mean(axis=(1, 2)) for band in split.bands], axis=1) for chunk in split.epoch(256, None)]
     )

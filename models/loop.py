@@ -17,13 +17,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.augment import turn_and_flip
+from models.augment import augment
 from models.losses import weighted_bce
 from models.settings import TrainSettings
 from models.zoo import ReflectanceNet
 from pipelines.batches import Batches
 from pipelines.errors import TrainingError
-from pipelines.feed import Split
+from pipelines.feed import Rows
 
 MAX_GRADIENT_NORM = 1.0
 
@@ -58,7 +58,7 @@ class Fit:
         self.optimizer = torch.optim.AdamW(_groups(self.net, self.settings.weight_decay), lr=0.0)
         self.generator = torch.Generator().manual_seed(self.settings.seed)
 
-    def epochs(self, train: Split, validation: Split) -> Iterator[EpochResult]:
+    def epochs(self, train: Rows, validation: Rows) -> Iterator[EpochResult]:
         """Train from where the fit stands to the last epoch, one result an epoch.
 
         Raises:
@@ -84,8 +84,7 @@ class Fit:
         for step, (images, labels) in enumerate(batches):
             for group in self.optimizer.param_groups:
                 group["lr"] = self._rate(self.done * steps + step, self.settings.epochs * steps)
-            if self.settings.augment:
-                images = turn_and_flip(images, self.generator)
+            images, labels = augment(images, labels, self.settings.augment, self.generator)
             images = images.contiguous(memory_format=torch.channels_last)
             value: Tensor = loss(self.net(images), labels)
             if not torch.isfinite(value):
@@ -98,7 +97,7 @@ class Fit:
             nn.utils.clip_grad_norm_(self.net.parameters(), MAX_GRADIENT_NORM)
             self.optimizer.step()
             total += value.item() * len(images)
-        return total / len(batches.split)
+        return total / len(batches.rows)
 
     def _rate(self, step: int, steps: int) -> float:
         """Linear warmup, then a cosine to zero (Loshchilov and Hutter 2017)."""
@@ -137,7 +136,7 @@ class Fit:
 @torch.inference_mode()
 def evaluate(
     net: ReflectanceNet,
-    split: Split,
+    split: Rows,
     size: int,
     device: torch.device,
     loss: nn.Module | None = None,

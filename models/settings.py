@@ -28,6 +28,23 @@ def check_model(name: str) -> str:
     return name
 
 
+class Augment(Settings):
+    """How training patches are varied, each by its own draw; what is 0 or false is off."""
+
+    flips: bool = Field(default=True, description="flips and quarter turns: the eight symmetries of the square")
+    rotation: float = Field(default=0, ge=0, le=45, description="largest rotation in degrees, to either side")
+    erasing: float = Field(default=0, ge=0, le=1, description="chance of a patch to have a rectangle erased")
+    erasing_area: float = Field(
+        default=0.2, gt=0, le=1, description="largest share of a patch's area that a rectangle takes"
+    )
+    jitter: float = Field(
+        default=0, ge=0, le=0.3, description="standard deviation of the factor on each band's brightness"
+    )
+    mixup: float = Field(
+        default=0, ge=0, le=10, description="alpha of the Beta distribution by which pairs of patches are mixed"
+    )
+
+
 class TrainSettings(Settings):
     """One training run: which net on which bands, and how it is fitted."""
 
@@ -38,7 +55,7 @@ class TrainSettings(Settings):
     learning_rate: float = Field(default=2e-3, gt=0, le=10, description="peak learning rate of AdamW")
     weight_decay: float = Field(default=0.02, ge=0, le=10, description="decoupled weight decay of AdamW")
     warmup: float = Field(default=0.1, ge=0, lt=1, description="share of the steps over which the rate rises")
-    augment: bool = Field(default=True, description="random flips and quarter turns")
+    augment: Augment = Field(default=Augment(), description="how training patches are varied")
     seed: int = Field(default=0, ge=0, description="weights, order and augmentation follow from it")
     device: str = Field(default="auto", description="cpu, cuda, cuda:1, …; auto takes a GPU if there is one")
     threads: int = Field(default=0, ge=0, description="CPU threads; 0 leaves torch's own choice")

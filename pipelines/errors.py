@@ -17,6 +17,7 @@ and whose class says which exit code (command line) and which status (HTTP) it m
     │   ├── StudyError              exit 2   422   no such study, or its state is damaged
     │   └── NotFoundError           exit 2   404   a name that the registry or the endpoint does not know
     ├── BusyError                   exit 1   503   somebody else holds it: a port, a lock, a full queue
+    ├── StorageError                exit 1   507   no room for what is to be written
     ├── ServiceError                exit 1   503   the endpoint does not answer, or answers with an error
     └── TrainingError               exit 1   500   training diverged or ran out of memory
 """
@@ -107,6 +108,10 @@ class NotFoundError(InputError):
 
 class BusyError(LandsweepError):
     status = 503
+
+
+class StorageError(LandsweepError):
+    status = 507
 
 
 class ServiceError(LandsweepError):

@@ -1,7 +1,8 @@
-"""Shards to arrays in memory: the bands that are asked for, and no others.
+"""Rows of one split, wherever their pixels are: in memory, in Ray's object store, or still in the shards.
 
-Flows in: a dataset folder, a split, a band set. Flows out: a `Split`: native-resolution uint16 arrays by band,
-in the chunks they were read in, so that arrays from Ray's object store are used where they lie.
+Flows in: a dataset folder, a split, a band set. Flows out: `Rows`, of which there are two: `Split` (this file) holds
+native-resolution uint16 arrays in the chunks they were read in, so that arrays from Ray's object store are used
+where they lie; `Stream` (`stream`) reads row groups as they are needed.
 """
 
 from __future__ import annotations
@@ -9,22 +10,58 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.errors import ShardError
-from pipelines.shards import Manifest, decode_columns, open_dataset, read_table
+from pipelines.location import Location, locate
+from pipelines.manifest import open_dataset
+from pipelines.shards import decode_columns, open_part, read_columns
 
 Chunk = dict[str, NDArray[Any]]
 """Band to (rows, size, size) uint16, `labels` to (rows, classes) uint8, `patch_id` to (rows,) objects."""
 
 
+class Rows(Protocol):
+    """Rows of one split with the bands that were asked for."""
+
+    @property
+    def bands(self) -> tuple[str, ...]: ...
+
+    @property
+    def labels(self) -> NDArray[np.uint8]:
+        """Multi-hot labels, (rows, classes) uint8, in the split's own order."""
+
+    @property
+    def patch_ids(self) -> NDArray[Any]:
+        """(rows,) objects, in the split's own order."""
+
+    def __len__(self) -> int: ...
+
+    def select(self, bands: Sequence[str]) -> Self:
+        """The same rows with fewer or reordered bands; nothing is copied.
+
+        Raises:
+            ShardError: a band was not read.
+        """
+
+    def take(self, rows: NDArray[np.int64]) -> Chunk:
+        """Copies of some rows: each band, and `labels`."""
+
+    def epoch(self, batch_size: int, seed: Sequence[int] | None) -> Iterator[Chunk]:
+        """Every row once, `batch_size` at a time, the last batch with what is left.
+
+        Args:
+            batch_size: rows a batch.
+            seed: of the order; None for the split's own.
+        """
+
+
 @dataclass(frozen=True)
 class Split:
-    """Rows of one split. Chunks may be read-only; `take` copies what it returns."""
+    """Rows in memory. Chunks may be read-only; `take` copies what it returns."""
 
     bands: tuple[str, ...]
     chunks: tuple[Chunk, ...]
@@ -38,7 +75,6 @@ class Split:
 
     @cached_property
     def labels(self) -> NDArray[np.uint8]:
-        """Multi-hot labels, (rows, classes) uint8."""
         return np.concatenate([chunk["labels"] for chunk in self.chunks])
 
     @cached_property
@@ -46,55 +82,52 @@ class Split:
         return np.concatenate([chunk["patch_id"] for chunk in self.chunks])
 
     def select(self, bands: Sequence[str]) -> Split:
-        """The same rows with fewer or reordered bands; nothing is copied.
-
-        Raises:
-            ShardError: a band was not read.
-        """
-        missing = [band for band in bands if band not in self.bands]
-        if missing:
-            raise ShardError(f"band {missing[0]} was not read", hint="Read the union of the bands that are used.")
+        check_bands(bands, self.bands)
         return Split(tuple(bands), self.chunks)
 
     def take(self, rows: NDArray[np.int64]) -> Chunk:
-        """Gather rows: each band as (len(rows), size, size) uint16, and `labels`."""
         owner = np.searchsorted(self._ends, rows, side="right") - 1
         local = rows - self._ends[owner]
         keys = (*self.bands, "labels")
         taken = {key: np.empty((len(rows), *self.chunks[0][key].shape[1:]), self.chunks[0][key].dtype) for key in keys}
         for number in np.unique(owner):
-            here = owner == number
+            here = (owner == number).nonzero()[0]
             for key in keys:
                 taken[key][here] = self.chunks[number][key][local[here]]
         return taken
 
+    def epoch(self, batch_size: int, seed: Sequence[int] | None) -> Iterator[Chunk]:
+        rows = np.arange(len(self))
+        if seed is not None:
+            np.random.default_rng(seed).shuffle(rows)
+        for start in range(0, len(rows), batch_size):
+            yield self.take(rows[start : start + batch_size])
 
-def read_split(folder: Path, split: str, bands: Sequence[str]) -> Split:
+
+def check_bands(wanted: Sequence[str], there: Sequence[str]) -> None:
+    """Raise a ShardError for the first band that was not read."""
+    missing = [band for band in wanted if band not in there]
+    if missing:
+        raise ShardError(f"band {missing[0]} was not read", hint="Read the union of the bands that are used.")
+
+
+def read_split(folder: Location | str, split: str, bands: Sequence[str]) -> Split:
     """Read one split into this process.
 
     Raises:
         ShardError: no such dataset, or the split is empty.
         BandError: the dataset lacks a band.
     """
-    parts = list(read_parts(folder, split, bands))
-    return Split(tuple(bands), tuple(chunk for part in parts for chunk in part.chunks))
-
-
-def read_parts(folder: Path, split: str, bands: Sequence[str]) -> Iterator[Split]:
-    """Read one split part by part, each a split of its own; see `read_split`."""
+    folder = locate(folder)
     manifest = open_dataset(folder)
     sizes = {band: manifest.size_of(band) for band in bands}
-    for part in parts_of(manifest, folder, split):
-        yield Split(tuple(bands), (decode_columns(read_table(part, [*bands, "labels", "patch_id"]), sizes),))
+    parts = manifest.parts(split)
+    return Split(tuple(bands), tuple(chunk for part in parts for chunk in read_chunks(folder / part.file, sizes)))
 
 
-def parts_of(manifest: Manifest, folder: Path, split: str) -> list[Path]:
-    """Absolute paths of a split's parts.
-
-    Raises:
-        ShardError: the split has no rows.
-    """
-    parts = [folder / part.file for part in manifest.splits.get(split, ())]
-    if not parts:
-        raise ShardError(f'the dataset has no patches in split "{split}"', where=str(folder), hint="Ingest more.")
-    return parts
+def read_chunks(part: Location, sizes: dict[str, int]) -> Iterator[Chunk]:
+    """One part's row groups with the given bands (name to pixels a side)."""
+    columns = [*sizes, "labels", "patch_id"]
+    with open_part(part) as file:
+        for group in range(file.num_row_groups):
+            yield decode_columns(read_columns(file, columns, part, group), sizes)

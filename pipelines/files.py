@@ -1,29 +1,60 @@
-"""Files appear whole or not at all: write aside, fsync, rename.
+"""Files appear whole or not at all: write aside, fsync, rename; on an object store, one put, which is whole by itself.
 
-Flows in: bytes and a path. Flows out: a complete file under that path, or none, whatever is killed when.
+Flows in: bytes and a location. Flows out: a complete file under that name, or none, whatever is killed when.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipelines.errors import BusyError
+from pipelines.errors import BusyError, StorageError
+from pipelines.location import Location
+
+_BLOCK = 1 << 20
 
 
-def write_whole(path: Path, data: bytes | str) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(aside, "wb") as file:
-        file.write(data.encode() if isinstance(data, str) else data)
-        file.flush()
-        os.fsync(file.fileno())
-    commit(aside, path)
+def write_whole(location: Location, data: bytes | str) -> None:
+    """Write a file so that a reader sees the old content or the new, never a part of it.
+
+    Two processes may write the same file at once: each writes aside under a name of its own, and one of the two
+    whole contents stays.
+
+    Raises:
+        StorageError: the disk is full; what was there before is still there.
+    """
+    content = data.encode() if isinstance(data, str) else data
+    if not isinstance(location, Path):
+        location.write_bytes(content)
+        return
+    location.parent.mkdir(parents=True, exist_ok=True)
+    aside = location.with_name(f".{location.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        with open(aside, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        commit(aside, location)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise full(location, len(content)) from None
+        raise
+
+
+def full(path: Path, wanted: int) -> StorageError:
+    """What to raise when `wanted` more bytes do not fit where `path` is."""
+    return StorageError(
+        f"disk is full: {wanted / 2**20:.1f} MiB more are needed",
+        where=str(path),
+        hint="Make room and start again; what was finished is kept.",
+    )
 
 
 def commit(aside: Path, path: Path) -> None:
@@ -42,19 +73,28 @@ def sync(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def sha256_of(path: Path) -> str:
+def sha256_of(location: Location) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    with location.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 @contextmanager
-def exclusive(path: Path, what: str) -> Iterator[None]:
+def exclusive(path: Location, what: str) -> Iterator[None]:
     """Hold a lock file for the length of a block; the system lets go of it when the process ends.
+
+    An object store has no such locks: there, the block is entered at once, and what is written in it must bear being
+    written twice.
 
     Raises:
         BusyError: another process holds it.
     """
+    if not isinstance(path, Path):
+        yield
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a+") as file:
         try:

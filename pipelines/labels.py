@@ -11,12 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.errors import LabelError, nearest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,46 @@ def encode_labels(names: Iterable[str], known: Sequence[str] = LABEL_NAMES) -> N
             raise LabelError(f'unknown class "{name}"', hint=nearest(str(name), known))
         vector[index[name]] = 1
     return vector
+
+
+def encode_many(lists: pa.Array | pa.ChunkedArray, known: Sequence[str] = LABEL_NAMES) -> NDArray[np.uint8]:
+    """Multi-hot matrix of shape (rows, len(known)), uint8, of an Arrow column of lists of class names.
+
+    A row's names may come in any order and more than once; an empty list is a row of zeros.
+
+    Raises:
+        LabelError: the column does not hold lists of names, a list or a name is null, or a name is not among `known`.
+    """
+    import pyarrow as pa  # not at the top: most who know the classes never read a table
+    import pyarrow.compute as pc
+
+    kind = lists.type
+    listed = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    if not (listed and _are_names(kind.value_type)):
+        raise LabelError(f"labels are {kind}, not lists of names", hint="Store a list of class names a row.")
+    if lists.null_count:
+        raise LabelError(f"{lists.null_count} rows have no list of labels", hint="Label them or remove them.")
+    vectors, done = np.zeros((len(lists), len(known)), dtype=np.uint8), 0
+    for chunk in lists.chunks if isinstance(lists, pa.ChunkedArray) else [lists]:
+        names = pc.list_flatten(chunk).cast(pa.large_string())
+        places = pc.index_in(names, value_set=pa.array(known, names.type))
+        if places.null_count:
+            name = names.filter(places.is_null())[0].as_py()
+            if name is None:
+                raise LabelError("a class name is null", hint="Remove it from its row's list.")
+            raise LabelError(f'unknown class "{name}"', hint=nearest(name, known))
+        rows = done + pc.list_parent_indices(chunk).to_numpy(zero_copy_only=False)
+        vectors[rows, places.to_numpy(zero_copy_only=False)] = 1
+        done += len(chunk)
+    return vectors
+
+
+def _are_names(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def decode_labels(vector: NDArray[Any], known: Sequence[str] = LABEL_NAMES) -> tuple[str, ...]:

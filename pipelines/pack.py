@@ -1,15 +1,15 @@
-"""One part's worth of patches: read the folders, write the part, and account for every patch.
+"""One part's worth of patches: read their files, write the part, and account for every patch.
 
-Flows in: a `PartTask` (which patches, which part). Flows out: a committed part and its `PartRecord`, the sums
-from which the manifest's statistics are made. Both are on disk when this returns, the record last, so an
-ingest that is killed does no part twice and commits each once.
+Flows in: a `PartTask` (which patches, which part) and a way to fetch their files. Flows out: a committed part and its
+`PartRecord`, the sums from which the manifest's statistics are made. Both are stored when this returns, the record
+last, so an ingest that is killed does no part twice and commits each once.
 
 Sums are kept as whole numbers: they are exact, so a resumed ingest ends in the same manifest to the last digit.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -17,26 +17,29 @@ from numpy.typing import NDArray
 
 from pipelines.errors import PatchError
 from pipelines.files import write_whole
-from pipelines.labels import encode_labels
-from pipelines.patch import Patch, read_folder
+from pipelines.layout import Fetch, Layout, read_patch
+from pipelines.location import Location, locate
+from pipelines.manifest import Part
+from pipelines.patch import Patch
 from pipelines.settings import Settings
-from pipelines.shards import Part, write_part
+from pipelines.shards import write_part
 
 RECORDS = ".ingest"
 
+_BLOCK = 8  # patches whose numbers stay in a core's cache while they are summed
+
 
 class PartTask(Settings):
-    """Patches of one split that make up one part, in order."""
+    """Patches of one split that make up one part, in order; `labels` are the positions of each one's classes."""
 
-    images: Path
-    out: Path
+    out: str
     split: str
     number: int
-    bands: list[str]
+    layout: Layout
     label_names: list[str]
     patch_ids: list[str]
-    folders: list[str]
-    labels: list[list[str]]
+    places: list[str]
+    labels: list[list[int]]
     countries: list[str]
 
     @property
@@ -44,8 +47,8 @@ class PartTask(Settings):
         return f"{self.split}/part-{self.number:05d}"
 
     @property
-    def record(self) -> Path:
-        return self.out / RECORDS / f"{self.name}.json"
+    def record(self) -> Location:
+        return locate(self.out) / RECORDS / f"{self.name}.json"
 
 
 class BandSums(Settings):
@@ -61,36 +64,54 @@ class PartRecord(Settings):
     part: Part | None
     sums: dict[str, BandSums]
     label_counts: list[int]
+    country_counts: dict[str, int]
     dropped: dict[str, list[str]]
 
+    @property
+    def patches(self) -> int:
+        """How many it accounts for, packed or left out."""
+        return (self.part.rows if self.part else 0) + sum(len(ids) for ids in self.dropped.values())
 
-def pack_part(task: PartTask) -> PartRecord:
+
+def pack_part(task: PartTask, fetch: Fetch) -> PartRecord:
     """Read the task's patches and commit them as one part; unreadable ones are left out by reason."""
+    bands = task.layout.bands
+    pixels = {band.name: np.empty((len(task.places), band.size, band.size), np.uint16) for band in bands}
     patches: list[Patch] = []
     kept: list[int] = []
     dropped: dict[str, list[str]] = {}
-    for row, folder in enumerate(task.folders):
+    for row, place in enumerate(task.places):
         try:
-            patches.append(read_folder(task.images / folder, task.bands))
-            kept.append(row)
+            patch = read_patch(task.layout, place, fetch)
         except PatchError as error:
             reason = f"{error.what}: {error.where}" if error.where else error.what
             dropped.setdefault(reason, []).append(task.patch_ids[row])
-    labels = [encode_labels(task.labels[row], task.label_names) for row in kept]
+            continue
+        for band, array in patch.pixels.items():
+            pixels[band][len(kept)] = array
+        kept.append(row)
+        patches.append(Patch({}, patch.crs, patch.bounds))
+    labels = np.zeros((len(kept), len(task.label_names)), np.uint8)
+    for vector, row in zip(labels, kept, strict=True):
+        vector[task.labels[row]] = 1
     part, sums = None, {}
-    if patches:
-        pixels = {band: np.stack([patch.pixels[band] for patch in patches]) for band in task.bands}
-        part = write_part(task.out, f"{task.name}.parquet", _columns(task, kept, patches, labels), pixels)
+    if kept:
+        pixels = {band: array[: len(kept)] for band, array in pixels.items()}
+        part = write_part(locate(task.out), f"{task.name}.parquet", _columns(task, kept, patches, labels), pixels)
         sums = {band: _sums(array) for band, array in pixels.items()}
-    counts = [sum(int(vector[i]) for vector in labels) for i in range(len(task.label_names))]
-    record = PartRecord(split=task.split, part=part, sums=sums, label_counts=counts, dropped=dropped)
+    record = PartRecord(
+        split=task.split,
+        part=part,
+        sums=sums,
+        label_counts=labels.sum(axis=0, dtype=int).tolist(),
+        country_counts=dict(Counter(task.countries[row] for row in kept)),
+        dropped=dropped,
+    )
     write_whole(task.record, record.model_dump_json())
     return record
 
 
-def _columns(
-    task: PartTask, kept: list[int], patches: list[Patch], labels: list[NDArray[np.uint8]]
-) -> dict[str, list[Any]]:
+def _columns(task: PartTask, kept: list[int], patches: list[Patch], labels: NDArray[np.uint8]) -> dict[str, Any]:
     corners = [(patch.bounds[0], patch.bounds[3]) if patch.bounds else (np.nan, np.nan) for patch in patches]
     return {
         "patch_id": [task.patch_ids[row] for row in kept],
@@ -103,6 +124,10 @@ def _columns(
 
 
 def _sums(array: NDArray[np.uint16]) -> BandSums:
-    flat = array.reshape(-1)
-    wide = flat.astype(np.uint64)
-    return BandSums(pixels=flat.size, total=int(wide.sum()), squares=int(np.dot(wide, wide)))
+    total = squares = 0
+    for start in range(0, len(array), _BLOCK):
+        numbers = array[start : start + _BLOCK].astype(np.uint32)
+        total += int(numbers.sum(dtype=np.uint64))
+        numbers *= numbers  # 65,535² is less than 2³²
+        squares += int(numbers.sum(dtype=np.uint64))
+    return BandSums(pixels=array.size, total=total, squares=squares)

@@ -1,10 +1,7 @@
-"""One patch from files or from an upload to arrays, each band at its native resolution, keyed by name.
+"""One patch in memory, each band at its own resolution, keyed by name; and the door through which uploads come in.
 
-Flows in: a BigEarthNet patch folder (trusted, on disk), or the bytes of a GeoTIFF stack (from anybody).
-Flows out: a `Patch`, or a PatchError whose message a user can act on.
-
-Uploads are opened from memory only, by GDAL's GTiff driver only, after their header was checked and after
-their OVERVIEWS metadata was looked at: `OVERVIEW_FILE` there makes GDAL fetch other files.
+Flows in: the bytes of a GeoTIFF stack, from anybody. Flows out: a `Patch`, or a PatchError whose message a user can
+act on; and back, a `Patch` to the bytes of a stack. How the files of an archive are read is `layout`'s.
 """
 
 from __future__ import annotations
@@ -12,26 +9,20 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader, MemoryFile
 from rasterio.transform import from_bounds
 
 from pipelines.bands import ALL_BANDS, SENTINEL2
 from pipelines.errors import PatchError, nearest
-from pipelines.tiff import DEFAULT_LIMITS, Limits, check_claims
-
-GDAL_OPTIONS: dict[str, Any] = {
-    "GDAL_CACHEMAX": 64,
-    "GDAL_PAM_ENABLED": "NO",
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none",
-}
+from pipelines.plain import Bounds
+from pipelines.raster import GDAL_OPTIONS, described, open_bytes, place
+from pipelines.tiff import DEFAULT_LIMITS, Limits
 
 SENSELESS_REFLECTANCE = 30_000
 """Digital numbers above this (reflectance 3.0) on the median of a band are no reflectance × 10,000."""
@@ -49,50 +40,8 @@ class Patch:
 
     pixels: dict[str, NDArray[np.uint16]]
     crs: str = ""
-    bounds: tuple[float, float, float, float] | None = None
+    bounds: Bounds | None = None
     warnings: tuple[str, ...] = field(default=())
-
-
-def read_folder(folder: Path, bands: Sequence[str] = ALL_BANDS) -> Patch:
-    """Read one BigEarthNet patch folder: `<patch_id>/<patch_id>_<band>.tif`, one band a file.
-
-    Raises:
-        PatchError: a band's file is missing, unreadable, of the wrong size or type, or all bands are empty.
-    """
-    pixels: dict[str, NDArray[np.uint16]] = {}
-    crs, bounds = "", None
-    with rasterio.Env(**GDAL_OPTIONS):
-        for band in bands:
-            path = folder / f"{folder.name}_{band}.tif"
-            if not path.is_file():
-                raise PatchError("missing band file", where=band)
-            try:
-                with rasterio.open(path, driver="GTiff") as source:
-                    _check_band_file(source, band)
-                    pixels[band] = source.read(1)
-                    if not crs:
-                        crs, bounds = _place(source)
-            except RasterioError:
-                raise PatchError("unreadable band file", where=band) from None
-    if not any(array.any() for array in pixels.values()):
-        raise PatchError("all bands are empty")
-    return Patch(pixels, crs, bounds)
-
-
-def _check_band_file(source: DatasetReader, band: str) -> None:
-    size = SENTINEL2[band].size
-    if source.count != 1 or source.shape != (size, size):
-        raise PatchError("wrong size", where=band)
-    if source.dtypes[0] != "uint16":
-        raise PatchError("wrong type", where=band)
-
-
-def _place(source: DatasetReader) -> tuple[str, tuple[float, float, float, float] | None]:
-    if source.crs is None:
-        return "", None
-    code = source.crs.to_epsg()
-    left, bottom, right, top = source.bounds
-    return (f"EPSG:{code}" if code else source.crs.to_wkt()), (left, bottom, right, top)
 
 
 def read_stack(
@@ -115,21 +64,11 @@ def read_stack(
     Raises:
         PatchError: one of the many ways in which a file can be wrong; see its subclasses.
     """
-    check_claims(data, limits)
-    with warnings.catch_warnings(), rasterio.Env(**GDAL_OPTIONS):
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        try:
-            with MemoryFile(data) as memory, memory.open(driver="GTiff") as source:
-                return _decode(source, wanted, size, names)
-        except RasterioError:
-            raise PatchError(
-                "file is damaged or cut off: its pixels cannot be decoded", hint="Send the whole file again."
-            ) from None
+    with open_bytes(data, limits) as source:
+        return _decode(source, wanted, size, names)
 
 
 def _decode(source: DatasetReader, wanted: Sequence[str], size: int | None, names: Sequence[str] | None) -> Patch:
-    if source.tags(ns="OVERVIEWS"):
-        raise PatchError("file refers to overviews outside itself", hint="Export it without external overviews.")
     if size is not None and source.shape != (size, size):
         raise PatchError(
             f"image is {source.width}×{source.height} px, the model takes {size}×{size} px",
@@ -151,7 +90,7 @@ def _decode(source: DatasetReader, wanted: Sequence[str], size: int | None, name
         notes += more
     if not any(array.any() for array in pixels.values()):
         raise PatchError("all pixels are empty (0)", hint="Send a patch that lies inside the scene.")
-    crs, bounds = _place(source)
+    crs, bounds = place(source)
     return Patch(pixels, crs, bounds, tuple(notes))
 
 
@@ -165,16 +104,16 @@ def _band_names(
                 f"{len(names)} band names were given for a file of {source.count} bands", hint="Name every band once."
             )
         return list(names), []
-    described = [text for text in source.descriptions if text]
-    if len(described) == source.count:
-        if len(set(described)) != len(described):
+    said = described(source)
+    if said is not None:
+        if len(set(said)) != len(said):
             raise PatchError("two bands of the file have one name", hint="Give each band its own description.")
-        unknown = [name for name in described if name not in SENTINEL2 and name not in wanted]
-        if set(wanted) <= set(described):
-            return described, [f"bands {', '.join(unknown)} were not used"] if unknown else []
+        unknown = [name for name in said if name not in SENTINEL2 and name not in wanted]
+        if set(wanted) <= set(said):
+            return list(said), [f"bands {', '.join(unknown)} were not used"] if unknown else []
         if unknown:
             raise PatchError(f'unknown band "{unknown[0]}"', hint=nearest(unknown[0], wanted))
-        return described, []
+        return list(said), []
     for assumed in (ALL_BANDS, tuple(wanted)):
         if source.count == len(assumed):
             return list(assumed), [f"the file does not name its bands; taken as {', '.join(assumed)}"]

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn, Self
+from typing import Annotated, Any, Literal, NoReturn, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from pipelines.errors import SettingsError, nearest
 
@@ -143,6 +143,10 @@ def _short(value: Any, limit: int = 60) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+Address = Annotated[str, BeforeValidator(str)]
+"""A path, or a URL that fsspec knows. Plain text here: what lies behind it is `location`'s to know."""
+
+
 class SampleSettings(Settings):
     """What `landsweep data sample` writes."""
 
@@ -155,9 +159,27 @@ class SampleSettings(Settings):
 class IngestSettings(Settings):
     """How an archive is packed into shards."""
 
-    source: Path = Field(description="archive folder: BigEarthNet-S2/ and metadata.parquet")
-    out: Path = Field(description="dataset folder to create")
-    bands: str = Field(default="all", description="band set to pack")
+    source: Address = Field(description="archive: a folder here, or a URL such as s3://bucket/archive")
+    out: Address = Field(description="dataset folder to create, here or by URL")
+    bands: str = Field(default="all", description="band set or comma list to pack")
+    names: str = Field(default="", description="comma list: bands of files that do not name them, in file order")
+    subset: str = Field(default="100%", description="share of the patches (10%) or their number (5000)")
+    split: Literal["auto", "official", "balanced"] = Field(
+        default="auto", description="official: the archive's own; balanced: 70/15/15; auto: its own if it has one"
+    )
+    seed: int = Field(default=0, ge=0, description="of the subset, the balanced split and the order of packing")
     rows_per_part: int = Field(default=256, ge=1, le=8192, description="patches in one Parquet part")
     max_bad: float = Field(default=0.01, ge=0, le=1, description="share of unreadable patches that stops the job")
     resume: bool = Field(default=False, description="go on with an interrupted ingest of the same source")
+
+
+class DownloadSettings(Settings):
+    """What `landsweep data download` fetches."""
+
+    out: Path = Field(description="folder to fetch into; what is there of an earlier run is gone on with")
+    version: Literal["v2", "v1"] = Field(default="v2", description="of BigEarthNet: v2 (63 GB) or v1 (70 GB)")
+    url: str = Field(default="", description="fetch this file instead: http:// or https://")
+    checksum: str = Field(default="", description="of the URL's file, as md5:… or sha256:…; verified if given")
+    unpack: bool = Field(default=False, description="unpack the archive when it is there and verified")
+    tries: int = Field(default=8, ge=1, le=100, description="tries in a row that bring nothing new before it ends")
+    timeout: float = Field(default=60, gt=0, le=3600, description="seconds of silence after which a try ends")

@@ -1,33 +1,48 @@
-"""One read for all trials of a search: shards into Ray's object store, once, in parallel, by Ray Data.
+"""One read for all trials of a search, or none: where the data of a search is kept while its trials run.
 
-Flows in: a dataset folder, splits, and the union of all bands the search may ask for.
-Flows out: a `SharedData` that trials carry as a few references; what they get from it lies in shared memory and
-is not copied. (Trials that each stream with Ray Data compete with it for CPUs, and hang when they hold all.)
+Flows in: a dataset folder, splits, and the union of all bands the search may ask for. Flows out: a `Feed` that trials
+carry, of which there are two. `Shared`: shards are read into Ray's object store, once, in parallel, by Ray Data, and
+trials use them there without copies. `Streamed`: data that is too large for that stays in the shards, and every trial
+reads it with threads of its own. (Trials that each stream with Ray Data compete with it for CPUs, and hang when they
+hold all.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
 
 from pipelines.cluster import own_errors
-from pipelines.errors import SettingsError
-from pipelines.feed import Chunk, Split, parts_of
-from pipelines.shards import Manifest, decode_columns, open_dataset, read_table
+from pipelines.feed import Chunk, Rows, Split, read_chunks
+from pipelines.location import Location, locate
+from pipelines.manifest import Manifest, open_dataset
+from pipelines.stream import open_stream
 
 if TYPE_CHECKING:
     import ray
 
+Mode = Literal["auto", "shared", "streamed"]
 
-STORE_SHARE = 0.6
-"""How much of the object store the data may take: reports, checkpoints and a second search need room as well."""
+STORE_SHARE = 0.5
+"""How much of a node's object store the data may take: reading it takes room for a while, and so do reports,
+checkpoints and a second search."""
+
+
+class Feed(Protocol):
+    """The data of a search: what it is, and each split with the bands that a trial wants."""
+
+    @property
+    def manifest(self) -> Manifest: ...
+
+    def get(self, split: str, bands: Sequence[str]) -> Rows: ...
 
 
 @dataclass(frozen=True)
-class SharedData:
-    """References to the chunks of each split, and the manifest they came with."""
+class Shared:
+    """References to the chunks of each split in the object store, and the manifest they came with."""
 
     manifest: Manifest
     bands: tuple[str, ...]
@@ -40,28 +55,51 @@ class SharedData:
         return Split(self.bands, tuple(ray.get(self.refs[split]))).select(bands)
 
 
-def share(folder: Path, splits: Sequence[str], bands: Sequence[str]) -> SharedData:
-    """Read splits into the object store of the connected Ray.
+@dataclass(frozen=True)
+class Streamed:
+    """A dataset folder that every trial can reach."""
+
+    manifest: Manifest
+    folder: Location
+
+    def get(self, split: str, bands: Sequence[str]) -> Rows:
+        """One split with the given bands, read as it is used."""
+        return open_stream(self.folder, split, bands, self.manifest)
+
+
+def feed(folder: Location | str, splits: Sequence[str], bands: Sequence[str], mode: Mode = "auto") -> Feed:
+    """Make a dataset ready for the trials of the connected Ray.
+
+    Args:
+        folder: the dataset.
+        splits: those that will be asked for.
+        bands: the union of those that will be asked for.
+        mode: where the data is kept; auto measures, and shares what fits into every node's object store.
 
     Raises:
         ShardError: no such dataset, or a split is empty.
         BandError: the dataset lacks a band.
-        SettingsError: the object store is too small for it.
     """
+    folder = locate(folder)
     manifest = open_dataset(folder)
     sizes = {band: manifest.size_of(band) for band in bands}
-    _check_room(sum(manifest.rows(split) for split in splits) * sum(2 * size**2 for size in sizes.values()))
-    refs = {split: _read(parts_of(manifest, folder, split), sizes) for split in splits}
-    return SharedData(manifest, tuple(bands), refs)
+    for split in splits:
+        manifest.parts(split)
+    wanted = sum(manifest.rows(split) for split in splits) * sum(2 * size**2 for size in sizes.values())
+    if mode == "streamed" or (mode == "auto" and wanted > STORE_SHARE * _smallest_store()):
+        return Streamed(manifest, folder)
+    return Shared(manifest, tuple(bands), {split: _read(folder, manifest, split, sizes) for split in splits})
 
 
-def _read(parts: list[Path], sizes: dict[str, int]) -> list[Any]:
+def _read(folder: Location, manifest: Manifest, split: str, sizes: dict[str, int]) -> list[Any]:
     import ray.data
 
     def decode(row: dict[str, Any]) -> dict[str, Any]:
-        return decode_columns(read_table(Path(row["path"][0]), [*sizes, "labels", "patch_id"]), sizes)
+        chunks = tuple(read_chunks(locate(row["path"][0]), sizes))
+        whole = Split(tuple(sizes), chunks)
+        return whole.take(np.arange(len(whole))) | {"patch_id": whole.patch_ids}
 
-    rows = [{"path": str(part.resolve())} for part in parts]
+    rows = [{"path": str(folder / part.file)} for part in manifest.parts(split)]
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(decode, batch_size=1, num_cpus=1)
     # In the order of the parts, not of their completion: the same seed then sees the same batches.
     dataset.context.execution_options.preserve_order = True
@@ -70,14 +108,8 @@ def _read(parts: list[Path], sizes: dict[str, int]) -> list[Any]:
     return refs
 
 
-def _check_room(wanted: int) -> None:
+def _smallest_store() -> int:
+    """Bytes of the smallest object store of the cluster: the data is copied into that of every node that uses it."""
     import ray
 
-    there = int(ray.cluster_resources().get("object_store_memory", 0))
-    if wanted > STORE_SHARE * there:
-        raise SettingsError(
-            f"the search's data needs {wanted / 2**30:.1f} GiB, "
-            f"{STORE_SHARE:.0%} of the object store are {STORE_SHARE * there / 2**30:.1f} GiB",
-            where="data",
-            hint="Search over fewer bands or a subset, or on machines with more memory.",
-        )
+    return min(int(node["Resources"].get("object_store_memory", 0)) for node in ray.nodes() if node["Alive"])

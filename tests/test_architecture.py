@@ -23,7 +23,7 @@ ALLOWED = {
 UI_MAY_IMPORT = {"serve.client", "serve.schema", "serve.settings", "tune.study", "tune.settings"}
 MAY_IMPORT_RAY = {
     "pipelines/cluster.py",
-    "pipelines/ingest.py",
+    "pipelines/pack_job.py",
     "pipelines/share.py",
     "tune/progress.py",
     "tune/search.py",

@@ -22,7 +22,8 @@ from pipelines.bands import parse_bands
 from pipelines.cluster import ray_cluster
 from pipelines.errors import SettingsError, StudyError, TrainingError
 from pipelines.files import exclusive, write_whole
-from pipelines.shards import Manifest, open_dataset
+from pipelines.location import locate
+from pipelines.manifest import Manifest, open_dataset
 from tune.settings import Scheduler, SearchSettings
 from tune.study import BEST, REASON, SETTINGS, Study, open_storage, open_study
 
@@ -42,7 +43,7 @@ def run_search(settings: SearchSettings, console: Console, *, resume: bool = Fal
         BusyError: another process runs the same study.
         TrainingError: no trial came to a result.
     """
-    settings = settings.model_copy(update={"data": settings.data.resolve()})
+    settings = settings.model_copy(update={"data": str(locate(settings.data))})
     manifest = open_dataset(settings.data)
     bands = _check(settings, manifest)
     folder = settings.folder
@@ -119,15 +120,15 @@ def _tune(
 ) -> None:
     from ray import tune as raytune
 
-    from pipelines.share import share
+    from pipelines.share import feed
     from tune.progress import ProgressTable
     from tune.searcher import StudySearcher
     from tune.trial import run_trial
 
     _check_resources(settings)
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
-    shared = share(settings.data, ("train", "validation"), bands)
-    trainable = raytune.with_parameters(run_trial, shared=shared, search=settings)
+    data = feed(settings.data, ("train", "validation"), bands, settings.feed)
+    trainable = raytune.with_parameters(run_trial, data=data, search=settings)
     raytune.Tuner(
         raytune.with_resources(trainable, {"cpu": settings.cpus, "gpu": settings.gpus}),
         tune_config=raytune.TuneConfig(

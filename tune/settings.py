@@ -11,8 +11,8 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from models.settings import TrainSettings
-from pipelines.settings import Settings
+from models.settings import Augment, TrainSettings
+from pipelines.settings import Address, Settings
 
 
 class Range(Settings):
@@ -67,7 +67,11 @@ class SearchSettings(Settings):
     """One search: what is varied, how long, on what, and where it is kept."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="name of the study and its folder")
-    data: Path = Field(description="dataset folder")
+    data: Address = Field(description="dataset folder, or its URL")
+    feed: Literal["auto", "shared", "streamed"] = Field(
+        default="auto",
+        description="shared: read once into the object store; streamed: read by each trial; auto: shared if it fits",
+    )
     experiments: Path = Field(default=Path("experiments"), description="folder that holds a folder a study")
     storage: str = Field(default="", description="Optuna storage URL; empty keeps study.db in the study's folder")
     metric: Literal["ap_macro", "ap_micro", "f1_macro", "f1_micro", "f2_macro", "f2_micro"] = Field(
@@ -84,6 +88,7 @@ class SearchSettings(Settings):
     gpus: float = Field(default=0, ge=0, description="GPUs of a trial; a share lets several use one")
     space: Space = Field(default=Space(), description="what is varied")
     scheduler: Scheduler = Field(default=Scheduler(), description="when weak trials are stopped")
+    augment: Augment = Field(default=Augment(), description="how training patches are varied, in every trial")
 
     @model_validator(mode="after")
     def _grace_fits(self) -> Self:
@@ -100,4 +105,5 @@ class SearchSettings(Settings):
         """Settings of the trial with these parameters."""
         device = "cuda" if self.gpus else "cpu"
         fixed = {"epochs": self.epochs, "seed": self.seed, "device": device, "threads": max(1, int(self.cpus))}
+        fixed["augment"] = self.augment
         return TrainSettings.parse({**parameters, **fixed}, where="trial")

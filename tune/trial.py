@@ -27,29 +27,29 @@ from models.weights import write_bundle
 from models.zoo import create_net
 from pipelines.bands import parse_bands
 from pipelines.errors import TrainingError
-from pipelines.feed import Split
+from pipelines.feed import Rows
 from pipelines.patch import Patch
-from pipelines.share import SharedData
+from pipelines.share import Feed
 from tune.settings import SearchSettings
 
 STATE, BUNDLE = "state.pt", "best"
 
 
-def run_trial(parameters: dict[str, Any], *, shared: SharedData, search: SearchSettings) -> None:
+def run_trial(parameters: dict[str, Any], *, data: Feed, search: SearchSettings) -> None:
     """What Ray Tune calls. A diverged fit is reported as failed and not retried: it would diverge again."""
     settings = search.train_settings(parameters)
     torch.set_num_threads(settings.threads or 1)
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            _fit(settings, search, shared, Path(scratch))
+            _fit(settings, search, data, Path(scratch))
         except TrainingError as error:
             raytune.report({search.metric: 0.0, "best": 0.0, "failed": str(error)})
 
 
-def _fit(settings: TrainSettings, search: SearchSettings, shared: SharedData, scratch: Path) -> None:
-    manifest = shared.manifest
+def _fit(settings: TrainSettings, search: SearchSettings, data: Feed, scratch: Path) -> None:
+    manifest = data.manifest
     bands = parse_bands(settings.bands, manifest.band_names)
-    train, validation = shared.get("train", bands), shared.get("validation", bands)
+    train, validation = data.get("train", bands), data.get("validation", bands)
     statistics = [manifest.statistics[band] for band in bands]
     net = create_net(
         settings.model,
@@ -66,7 +66,7 @@ def _fit(settings: TrainSettings, search: SearchSettings, shared: SharedData, sc
         metrics = score(epoch.probabilities, validation.labels, manifest.label_names, thresholds)
         if metrics[search.metric] > best:
             best = metrics[search.metric]
-            config = _config(settings, search, shared, bands, size, thresholds)
+            config = _config(settings, search, data, bands, size, thresholds)
             shutil.rmtree(scratch / BUNDLE, ignore_errors=True)
             write_bundle(scratch / BUNDLE, net, config, {"validation": metrics}, _example(validation))
         fit.save(scratch / STATE)
@@ -88,12 +88,12 @@ def _resume(fit: Fit, scratch: Path, metric: str) -> float:
 def _config(
     settings: TrainSettings,
     search: SearchSettings,
-    shared: SharedData,
+    data: Feed,
     bands: tuple[str, ...],
     size: int,
     thresholds: list[float],
 ) -> BundleConfig:
-    manifest = shared.manifest
+    manifest = data.manifest
     return BundleConfig(
         architecture=settings.model,
         num_classes=len(manifest.label_names),
@@ -110,7 +110,7 @@ def _config(
     )
 
 
-def _example(split: Split) -> Patch:
+def _example(split: Rows) -> Patch:
     """The split's patch with most labels, without its place: it is there to try the model on."""
     row = np.array([int(split.labels.sum(axis=1).argmax())])
     chunk = split.take(row)

@@ -15,7 +15,7 @@ from pipelines.bands import ALL_BANDS
 from pipelines.batches import Batches, assemble
 from pipelines.errors import PatchError, ShardError
 from pipelines.feed import Split, read_split
-from pipelines.share import share
+from pipelines.share import Shared, feed
 
 
 def split_of(rows: int, chunks: int) -> Split:
@@ -75,7 +75,8 @@ def test_grid_that_does_not_fit_is_refused() -> None:
 
 
 def test_shared_and_read_splits_are_the_same(shards: Path, ray_session: None) -> None:
-    shared = share(shards, ("train", "test"), ALL_BANDS)
+    shared = feed(shards, ("train", "test"), ALL_BANDS)
+    assert isinstance(shared, Shared)
     for name in ("train", "test"):
         ours, theirs = shared.get(name, ("B8A", "B02")), read_split(shards, name, ("B8A", "B02"))
         assert not ours.chunks[0]["B02"].flags.writeable, "copied out of the object store"

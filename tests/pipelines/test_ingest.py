@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 import rasterio
 
+from pipelines.archive import read_archive
+from pipelines.catalogue import SPLITS, Catalogue
 from pipelines.errors import ArchiveError, ShardError
 from pipelines.feed import read_split
 from pipelines.ingest import ingest
-from pipelines.labels import decode_labels
-from pipelines.metadata import SPLITS, read_catalogue
+from pipelines.manifest import MANIFEST, Manifest, check_dataset, open_dataset
 from pipelines.pack import RECORDS
 from pipelines.settings import IngestSettings
-from pipelines.shards import MANIFEST, Manifest, check_dataset, open_dataset
 from tests.fakes import rewrite_band
 
 
@@ -29,10 +29,15 @@ def run(source: Path, out: Path, **more: object) -> Manifest:
     return ingest(IngestSettings.parse({"source": source, "out": out, "rows_per_part": 20, **more}))
 
 
+def archive_of(source: Path) -> Catalogue:
+    return read_archive(IngestSettings(source=source, out="unused"))
+
+
 def assert_pixel_exact(source: Path, shards: Path) -> None:
     """Every pixel and label of every patch, against rasterio and the archive's table."""
-    catalogue = read_catalogue(source)
+    catalogue = archive_of(source)
     rows = catalogue.rows.set_index("patch_id")
+    labels = dict(zip(catalogue.rows["patch_id"], catalogue.labels.tolist(), strict=True))
     manifest = open_dataset(shards)
     seen = 0
     for name in SPLITS:
@@ -40,8 +45,8 @@ def assert_pixel_exact(source: Path, shards: Path) -> None:
         taken = split.take(np.arange(len(split)))
         for row, patch_id in enumerate(split.patch_ids):
             assert rows.loc[patch_id, "split"] == name
-            assert set(decode_labels(split.labels[row])) == set(rows.loc[patch_id, "labels"])
-            folder = catalogue.images / rows.loc[patch_id, "folder"]
+            assert split.labels[row].tolist() == labels[patch_id]
+            folder = Path(catalogue.root) / rows.loc[patch_id, "place"]
             for band in manifest.band_names:
                 with rasterio.open(folder / f"{patch_id}_{band}.tif") as file:
                     np.testing.assert_array_equal(taken[band][row], file.read(1))
@@ -78,8 +83,7 @@ def test_band_subset(archive: Path, ray_session: None, tmp_path: Path) -> None:
 def spoiled(archive: Path, folder: Path) -> tuple[Path, dict[str, str]]:
     """A copy of the archive with five patches spoiled in five ways, and the reason expected for each."""
     copy = Path(shutil.copytree(archive, folder / "archive"))
-    catalogue = read_catalogue(copy)
-    patches = [copy / "BigEarthNet-S2" / path for path in catalogue.rows["folder"][:5]]
+    patches = [copy / "BigEarthNet-S2" / place for place in archive_of(copy).rows["place"][:5]]
     (patches[0] / f"{patches[0].name}_B02.tif").unlink()
     cut = patches[1] / f"{patches[1].name}_B03.tif"
     cut.write_bytes(cut.read_bytes()[:2000])
@@ -90,11 +94,11 @@ def spoiled(archive: Path, folder: Path) -> tuple[Path, dict[str, str]]:
             shape = source.shape
         rewrite_band(file, np.zeros(shape, np.uint16))
     reasons = (
-        "missing band file: B02",
-        "unreadable band file: B03",
+        "missing file: B02",
+        "file is cut off: B03",
         "wrong size: B04",
         "wrong type: B08",
-        "all bands are empty",
+        "all pixels are empty",
     )
     return copy, {patch.name: reason for patch, reason in zip(patches, reasons, strict=True)}
 

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rasterio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.bands import ALL_BANDS, SENTINEL2, parse_bands
 from pipelines.errors import LandsweepError, PatchError, TooLargeError, UnsupportedError
-from pipelines.patch import Patch, read_folder, read_stack, write_stack
+from pipelines.patch import Patch, read_stack, write_stack
 from tests.fakes import geotiff, png, stack, tiff_with_overview_file
 
 
@@ -145,16 +144,6 @@ def test_bytes_of_no_meaning_are_refused(data: bytes) -> None:
     for head in (b"", b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08", b"II+\0\x08\0\0\0\x10\0\0\0\0\0\0\0"):
         with pytest.raises(LandsweepError):
             read_stack(head + data)
-
-
-def test_real_folders_are_pixel_exact(real_data: Path) -> None:
-    folders = sorted((real_data / "bigearthnet-v2" / "BigEarthNet-S2").glob("*/*"))
-    assert len(folders) == 22
-    for folder in folders:
-        patch = read_folder(folder)
-        for band in ALL_BANDS:
-            with rasterio.open(folder / f"{folder.name}_{band}.tif") as source:
-                np.testing.assert_array_equal(patch.pixels[band], source.read(1))
 
 
 def test_real_stacks_are_read(real_data: Path) -> None:

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pipelines.errors import BandError, ShardError
-from pipelines.shards import MANIFEST, check_dataset, join_planes, open_dataset, split_planes
+from pipelines.manifest import FORMAT_VERSION, MANIFEST, check_dataset, open_dataset
+from pipelines.shards import join_planes, split_planes
 
 
 @given(st.integers(1, 7), st.integers(1, 9), st.data())
 def test_byte_planes_round_trip(rows: int, size: int, data: st.DataObject) -> None:
     array = data.draw(arrays(np.uint16, (rows, size, size)))
-    np.testing.assert_array_equal(join_planes(split_planes(array), size), array)
+    np.testing.assert_array_equal(join_planes(*split_planes(array), size), array)
 
 
 def test_reading_some_bands_reads_their_bytes_only(shards: Path) -> None:
@@ -30,7 +31,8 @@ def test_reading_some_bands_reads_their_bytes_only(shards: Path) -> None:
     for group in range(groups.num_row_groups):
         for column in range(groups.num_columns):
             chunk = groups.row_group(group).column(column)
-            sizes[chunk.path_in_schema] = sizes.get(chunk.path_in_schema, 0) + chunk.total_compressed_size
+            band = chunk.path_in_schema.split(".")[0]
+            sizes[band] = sizes.get(band, 0) + chunk.total_compressed_size
     assert sum(sizes[band] for band in ("B04", "B03", "B02")) < 0.6 * sum(sizes.values())
 
 
@@ -61,12 +63,13 @@ def test_cut_off_part_is_found_on_opening(copy: Path) -> None:
 
 def test_newer_format_is_refused(copy: Path) -> None:
     path = copy / MANIFEST
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 2}))
-    with pytest.raises(ShardError, match="format 2, this version reads 1"):
+    newer = FORMAT_VERSION + 1
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": newer}))
+    with pytest.raises(ShardError, match=f"format {newer}, this version reads {FORMAT_VERSION}"):
         open_dataset(copy)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"format": 1}'])
+@pytest.mark.parametrize("text", ["{", "[]", f'{{"format": {FORMAT_VERSION}}}'])
 def test_damaged_manifest_is_refused(copy: Path, text: str) -> None:
     (copy / MANIFEST).write_text(text)
     with pytest.raises(ShardError):

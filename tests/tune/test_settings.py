@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import FixedTrial
 
+from models.settings import Augment
 from pipelines.errors import SettingsError
 from tune.settings import SearchSettings, Space
 from tune.space import define, first_points
@@ -33,6 +34,7 @@ BASE: dict[str, Any] = {"name": "s", "data": "shards"}
         ({"space": {"bands": ["rgb", "rgb"]}}, "a choice is given twice"),
         ({"space": {"batch_size": [0]}}, "at least one patch"),
         ({"space": {"optimizer": ["sgd"]}}, 'unknown key "space.optimizer"'),
+        ({"augment": {"rotation": 90}}, "augment.rotation: input should be less than or equal to 45"),
         ({"gpus": -1}, "gpus: input should be greater than or equal to 0"),
     ],
 )
@@ -71,3 +73,11 @@ def test_trial_settings_come_from_parameters_and_search() -> None:
     search = SearchSettings.parse(BASE | {"epochs": 7, "seed": 5, "gpus": 0.5})
     train = search.train_settings({"model": "resnet18", "bands": "rgb", "batch_size": 8, "learning_rate": 0.01})
     assert (train.model, train.epochs, train.seed, train.device) == ("resnet18", 7, 5, "cuda")
+
+
+def test_every_trial_augments_as_the_search_says(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("name: s\ndata: shards\naugment: {flips: false, rotation: 15, mixup: 2e-1}\n")
+    search = SearchSettings.load(tmp_path / "s.yaml")
+    assert search.train_settings({"model": "landnet"}).augment == Augment(flips=False, rotation=15, mixup=0.2)
+    (tmp_path / "again.yaml").write_text(search.dump_yaml())
+    assert SearchSettings.load(tmp_path / "again.yaml") == search

@@ -9,8 +9,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from pipelines.archive import read_archive
+from pipelines.bigearthnet_v2 import IMAGES, METADATA, UNCLEAR
+from pipelines.catalogue import Catalogue
 from pipelines.errors import ArchiveError
-from pipelines.metadata import IMAGES, METADATA, UNCLEAR, read_catalogue
+from pipelines.settings import IngestSettings
+
+
+def read_catalogue(source: Path) -> Catalogue:
+    return read_archive(IngestSettings(source=source, out="unused"))
 
 
 @pytest.fixture

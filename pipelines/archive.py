@@ -1,0 +1,85 @@
+"""An archive of any kind to a catalogue: told apart by what lies in it, split and thinned as the settings say.
+
+Flows in: `IngestSettings`. Flows out: a `Catalogue` whose rows are in the order in which they will be packed: drawn by
+lot within each split, so that any run of rows in a shard is a fair sample.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.bands import SENTINEL2, parse_bands
+from pipelines.bigearthnet_v1 import is_v1, read_v1
+from pipelines.bigearthnet_v2 import is_v2, read_v2
+from pipelines.catalogue import SPLITS, Catalogue
+from pipelines.errors import ArchiveError, SettingsError
+from pipelines.labelled import TABLE, read_labelled
+from pipelines.layout import Layout
+from pipelines.location import Location, locate
+from pipelines.manifest import BandColumn
+from pipelines.settings import IngestSettings
+from pipelines.split import deal_splits
+from pipelines.subset import draw_subset, parse_subset
+
+
+def read_archive(settings: IngestSettings) -> Catalogue:
+    """Find out what an archive is, and what of it is to be packed.
+
+    Raises:
+        ArchiveError: no archive there, or its tables are damaged or contradict themselves.
+        BandError: a band is not in it.
+        SettingsError: there is no such subset.
+    """
+    source = locate(settings.source)
+    if not source.is_dir():
+        what = "not a folder" if source.is_file() else "no such folder"
+        raise ArchiveError(what, where=str(source), hint="Give the archive's folder.")
+    catalogue = _subset(_split(_read(source, settings), settings), settings)
+    return catalogue.take(_order(catalogue, settings.seed))
+
+
+def _read(source: Location, settings: IngestSettings) -> Catalogue:
+    if (source / TABLE).is_file():
+        return read_labelled(source, settings.bands, _list(settings.names))
+    if settings.names:
+        raise SettingsError("BigEarthNet's bands have names", where="names", hint="Leave it out.")
+    bands = parse_bands(settings.bands)
+    layout = Layout(kind="files", bands=[BandColumn(name=band, size=SENTINEL2[band].size) for band in bands])
+    if is_v2(source):
+        return read_v2(source, layout)
+    if is_v1(source):
+        return read_v1(source, layout)
+    raise ArchiveError(
+        "no archive here",
+        where=str(source),
+        hint=f"It must hold BigEarthNet v2 or v1, or GeoTIFFs and {TABLE}; see docs/data.md.",
+    )
+
+
+def _split(catalogue: Catalogue, settings: IngestSettings) -> Catalogue:
+    """The archive's own split, or one that is dealt where it has none or another was asked for."""
+    own = bool((catalogue.rows["split"] != "").all())
+    if settings.split == "official" and not own:
+        raise SettingsError("the archive has no split of its own", where="split", hint="Use --split balanced.")
+    if own and settings.split != "balanced":
+        return catalogue
+    return catalogue.with_splits(deal_splits(catalogue.labels, settings.seed))
+
+
+def _subset(catalogue: Catalogue, settings: IngestSettings) -> Catalogue:
+    size = parse_subset(settings.subset).size_of(len(catalogue))
+    if size == len(catalogue):
+        return catalogue
+    splits = catalogue.rows["split"].map({name: code for code, name in enumerate(SPLITS)}).to_numpy(np.int64)
+    return catalogue.take(draw_subset(catalogue.labels, splits, size, settings.seed))
+
+
+def _order(catalogue: Catalogue, seed: int) -> NDArray[np.intp]:
+    """By patch first, so that it does not hang on the order of the archive's table; then by lot."""
+    by_name = np.argsort(catalogue.rows["patch_id"].to_numpy(dtype=object), kind="stable")
+    return by_name[np.random.default_rng([seed, 1]).permutation(len(by_name))]
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -1,0 +1,103 @@
+"""BigEarthNet v1: a folder a patch, with its labels in a JSON file, to a catalogue of the 19 classes.
+
+    ARCHIVE/BigEarthNet-v1.0/<patch>/<patch>_B02.tif …, <patch>_labels_metadata.json
+    ARCHIVE/patches_with_seasonal_snow.csv, patches_with_cloud_and_shadow.csv      where they were put beside it
+
+Flows in: the archive's folder. Flows out: a `Catalogue` without splits: v1 came with none of its own.
+Source: Sumbul et al., "BigEarthNet: A Large-Scale Benchmark Archive for Remote Sensing Image Understanding", 2019.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+
+from pipelines.catalogue import Catalogue, Dropped, drop
+from pipelines.corine import map_labels
+from pipelines.errors import ArchiveError
+from pipelines.labels import LABEL_NAMES, encode_labels
+from pipelines.layout import Layout
+from pipelines.location import Location, subfolders
+
+IMAGES = "BigEarthNet-v1.0"
+_LABELS = "_labels_metadata.json"
+_UNCLEAR = {
+    "patches_with_seasonal_snow.csv": "seasonal snow",
+    "patches_with_cloud_and_shadow.csv": "cloud or shadow",
+}
+
+
+def is_v1(source: Location) -> bool:
+    """Whether a folder holds v1's, or is it."""
+    return _images(source) is not None
+
+
+def _images(source: Location) -> Location | None:
+    if (source / IMAGES).is_dir():
+        return source / IMAGES
+    first = next(iter(subfolders(source)), None)
+    return source if first and (source / first / f"{first}{_LABELS}").is_file() else None
+
+
+def read_v1(source: Location, layout: Layout) -> Catalogue:
+    """Read the labels of all patches, and map them to the 19 classes.
+
+    Raises:
+        ArchiveError: there is no patch.
+    """
+    images = _images(source)
+    assert images is not None, "is_v1 said so"
+    dropped: Dropped = {}
+    patches = sorted(subfolders(images))
+    for file, reason in _UNCLEAR.items():
+        if (source / file).is_file():
+            listed = set((source / file).read_text(encoding="utf-8").split())
+            drop(dropped, reason, (patch for patch in patches if patch in listed))
+            patches = [patch for patch in patches if patch not in listed]
+    unmapped: Counter[str] = Counter()
+    digest = hashlib.sha256()
+    kept, labels = [], []
+    for patch in patches:
+        names = _labels_of(images, patch, dropped)
+        if names is None:
+            continue
+        digest.update(f"{patch}:{'|'.join(names)}\n".encode())
+        mapped, without = map_labels(names)
+        unmapped.update(without)
+        if not mapped:
+            drop(dropped, "no class of the 19", [patch])
+            continue
+        kept.append(patch)
+        labels.append(encode_labels(mapped))
+    if not kept:
+        raise ArchiveError("no patch to pack", where=str(images), hint=f"A v1 archive holds {IMAGES}/<patch>/.")
+    rows = pd.DataFrame({"patch_id": kept, "place": kept, "split": "", "country": ""}, dtype=str)
+    return Catalogue(
+        kind="BigEarthNet v1",
+        root=images,
+        layout=layout,
+        rows=rows,
+        labels=np.stack(labels),
+        label_names=LABEL_NAMES,
+        checksum=digest.hexdigest(),
+        dropped=dropped,
+        unmapped=dict(sorted(unmapped.items())),
+    )
+
+
+def _labels_of(images: Location, patch: str, dropped: Dropped) -> list[str] | None:
+    """The patch's 43-class names; None, and counted, where they cannot be read."""
+    try:
+        names = json.loads((images / patch / f"{patch}{_LABELS}").read_text(encoding="utf-8"))["labels"]
+        map_labels(names)
+    except FileNotFoundError:
+        drop(dropped, "no labels", [patch])
+    except (OSError, ValueError, KeyError, TypeError):
+        drop(dropped, "unreadable labels", [patch])
+    else:
+        return list(names)
+    return None

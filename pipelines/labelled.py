@@ -1,0 +1,185 @@
+"""Your own data: a folder of GeoTIFFs, all bands of a patch in one file, and a table of what they show.
+
+    FOLDER/labels.csv     file,label          one class a patch: the text as it stands
+                          file,labels         several, with | between them
+                          and, if you like, split and country
+    FOLDER/**/*.tif       any bands, any square size, any classes
+
+`patch_id` may stand for `file`: it is the file's path without its ending. Bands are called what the files call them;
+where these do not say, `names` does, and else twelve are taken for BigEarthNet's.
+
+Flows in: the folder. Flows out: a `Catalogue`. The classes are those of the table, in the alphabet's order; where all
+are of BigEarthNet's 19, they are the 19.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipelines.bands import ALL_BANDS, parse_bands
+from pipelines.catalogue import SPLITS, Catalogue, Dropped, drop
+from pipelines.errors import ArchiveError, BandError, PatchError, nearest
+from pipelines.labels import LABEL_NAMES, encode_many
+from pipelines.layout import Layout
+from pipelines.location import Location, fetcher, files_below
+from pipelines.manifest import BandColumn
+from pipelines.raster import Raster, read_raster
+
+TABLE = "labels.csv"
+SEPARATOR = "|"
+
+_ENDINGS = (".tif", ".tiff")
+_LOOKED_AT = 64  # files from which bands and size are told
+_HINT = f"Give {TABLE} the columns file and label, or file and labels (with {SEPARATOR} between them)."
+
+
+def read_labelled(source: Location, bands: str, names: Sequence[str]) -> Catalogue:
+    """Read the table, and look at some files for their bands and size.
+
+    Args:
+        source: the folder.
+        bands: the band set to pack; where files do not name their bands, a list of as many names them all.
+        names: what the bands of such files are, in file order; empty where nothing was said.
+
+    Raises:
+        ArchiveError: the table is missing or contradicts itself, or no file can be read.
+        BandError: the files' bands have no names and none were given, or a band is not among them.
+    """
+    path = source / TABLE
+    table = _read_table(path)
+    dropped: Dropped = {}
+    files = _match_files(table, source, dropped)
+    table = table.loc[files.notna()]
+    files = files.dropna()
+    if table.empty:
+        raise ArchiveError("no file of the table is there", where=str(path), hint=_HINT)
+    labels, label_names = _encode(table, path)
+    rows = pd.DataFrame(
+        {
+            "patch_id": [file.rsplit(".", 1)[0] for file in files],
+            "place": files.to_numpy(),
+            "split": table["split"].to_numpy() if "split" in table else "",
+            "country": table["country"].to_numpy() if "country" in table else "",
+        },
+        dtype=str,
+    )
+    return Catalogue(
+        kind="labelled folder",
+        root=source,
+        layout=_layout(source, list(files), bands, names),
+        rows=rows,
+        labels=labels,
+        label_names=label_names,
+        checksum=hashlib.sha256(path.read_bytes()).hexdigest(),
+        dropped=dropped,
+    )
+
+
+def _read_table(path: Location) -> pd.DataFrame:
+    """Columns file, labels (lists), and split and country where they are."""
+    try:
+        table = pd.read_csv(io.BytesIO(path.read_bytes()), dtype=str, keep_default_na=False, skipinitialspace=True)
+    except (ValueError, UnicodeDecodeError):
+        raise ArchiveError("not a readable table", where=str(path), hint=_HINT) from None
+    table = table.rename(columns={"patch_id": "file"})
+    if "file" not in table or not {"label", "labels"} & set(table):
+        raise ArchiveError(f"columns are {', '.join(map(str, table))}", where=str(path), hint=_HINT)
+    several = "labels" in table
+    words = table["labels" if several else "label"]
+    table["labels"] = [[part.strip() for part in text.split(SEPARATOR)] if several else [text] for text in words]
+    empty = (table["file"] == "") | table["labels"].map(lambda found: "" in found)
+    if empty.any():
+        raise ArchiveError(f"{int(empty.sum())} rows have empty cells", where=str(path), hint="Fill or remove them.")
+    if "split" in table:
+        strange = sorted(set(table["split"]) - set(SPLITS))
+        if strange:
+            raise ArchiveError(f'unknown split "{strange[0]}"', where=str(path), hint=nearest(strange[0], SPLITS))
+    return table
+
+
+def _match_files(table: pd.DataFrame, source: Location, dropped: Dropped) -> pd.Series[str]:
+    """The path of each row's file, missing where there is none; what has no pair is counted.
+
+    Raises:
+        ArchiveError: a name is out of the folder, or two rows or two files are of one patch.
+    """
+    there: dict[str, str] = {}
+    for file in sorted(files_below(source)):
+        stem, dot, ending = file.rpartition(".")
+        if f"{dot}{ending}".lower() in _ENDINGS:
+            if stem in there:
+                raise ArchiveError(f"{there[stem]} and {file} are one patch", where=str(source), hint="Keep one.")
+            there[stem] = file
+    stems = table["file"].map(_stem)
+    twice = stems[stems.duplicated()]
+    if len(twice):
+        raise ArchiveError(f"{twice.iloc[0]} has two rows", where=str(source / TABLE), hint="Keep one row a file.")
+    files = stems.map(there)
+    drop(dropped, "missing file", sorted(stems[files.isna()]))
+    drop(dropped, "no row in the table", sorted(set(there) - set(stems)))
+    return files
+
+
+def _stem(file: str) -> str:
+    """A file's path below the folder without its ending, however the table writes it."""
+    path = file.replace("\\", "/").removeprefix("./")
+    if path.startswith("/") or ".." in path.split("/"):
+        raise ArchiveError(f"{file} is not in the folder", where=TABLE, hint="Name files by their path below it.")
+    return path.rsplit(".", 1)[0] if path.lower().endswith(_ENDINGS) else path
+
+
+def _encode(table: pd.DataFrame, path: Location) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    found = sorted({name for names in table["labels"] for name in names})
+    known = LABEL_NAMES if set(found) <= set(LABEL_NAMES) else tuple(found)
+    if len(known) < 2:
+        raise ArchiveError(f'all patches are "{known[0]}"', where=str(path), hint="Add patches of another class.")
+    return encode_many(pa.array(table["labels"].tolist(), pa.list_(pa.string())), known), known
+
+
+def _layout(source: Location, files: list[str], bands: str, names: Sequence[str]) -> Layout:
+    """What most of some files, from all over the folder, have in common."""
+    fetch = fetcher(source)
+    forms: Counter[tuple[int, int, tuple[str, ...] | None]] = Counter()
+    for file in files[:: -(-len(files) // _LOOKED_AT)]:
+        try:
+            raster = read_raster(fetch(file))
+        except (PatchError, OSError):
+            continue
+        forms[_form(raster)] += 1
+    if not forms:
+        raise ArchiveError("none of the files can be read", where=str(source), hint="They must be GeoTIFFs.")
+    count, size, described = forms.most_common(1)[0][0]
+    if described:
+        given: tuple[str, ...] = ()
+        chosen = parse_bands(bands, described)
+    else:
+        given = tuple(names) or _names_for(count, bands)
+        if len(given) != count:
+            raise BandError(f"{len(given)} names for {count} bands", where="names", hint="Name every band once.")
+        chosen = given if "," in bands and len(bands.split(",")) == count else parse_bands(bands, given)
+    return Layout(kind="stack", bands=[BandColumn(name=band, size=size) for band in chosen], names=list(given))
+
+
+def _form(raster: Raster) -> tuple[int, int, tuple[str, ...] | None]:
+    return raster.pixels.shape[0], raster.pixels.shape[1], raster.names
+
+
+def _names_for(count: int, bands: str) -> tuple[str, ...]:
+    listed = tuple(part.strip() for part in bands.split(","))
+    if len(listed) == count:
+        return listed
+    if count == len(ALL_BANDS):
+        return ALL_BANDS
+    raise BandError(
+        f"the files have {count} bands and do not name them",
+        where="bands",
+        hint=f"Name all {count} in file order, such as --bands {','.join(ALL_BANDS[:3])},….",
+    )

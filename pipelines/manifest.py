@@ -1,0 +1,154 @@
+"""What a dataset folder holds, in one JSON file that is written last: a folder without it is not a dataset.
+
+Flows in: what the ingest counted. Flows out: a `Manifest`, checked against the files it names.
+
+    dataset/
+      manifest.json              this
+      train/part-00000.parquet   rows; see `shards`
+      validation/…  test/…
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from pipelines.errors import BandError, ShardError, nearest
+from pipelines.files import sha256_of
+from pipelines.location import Location, is_local, locate
+from pipelines.settings import Settings
+
+FORMAT_VERSION = 2
+MANIFEST = "manifest.json"
+
+PACK_HINT = "Pack an archive with `landsweep data ingest SOURCE OUT`."
+
+
+class BandColumn(Settings):
+    name: str
+    size: int = Field(gt=0, description="pixels a side")
+
+
+class Part(Settings):
+    file: str = Field(description="path relative to the dataset folder")
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class Statistics(Settings):
+    mean: float = Field(description="digital numbers, over the training split")
+    std: float
+
+
+class Manifest(Settings):
+    """What a dataset folder holds; the hash of its JSON names the dataset."""
+
+    format: int = FORMAT_VERSION
+    source: dict[str, str] = Field(description="name, layout and checksum of the archive")
+    bands: list[BandColumn]
+    label_names: list[str]
+    splits: dict[str, list[Part]]
+    statistics: dict[str, Statistics]
+    label_counts: dict[str, dict[str, int]] = Field(description="split to class to patches")
+    country_counts: dict[str, dict[str, int]] = Field(description="split to country to patches; '' where unknown")
+    dropped: dict[str, list[str]] = Field(description="reason to ids of the patches left out")
+    unmapped: dict[str, int] = Field(description="source class that has no class here, to patches that had it")
+    settings: dict[str, Any]
+    versions: dict[str, str]
+
+    @property
+    def band_names(self) -> tuple[str, ...]:
+        return tuple(band.name for band in self.bands)
+
+    @property
+    def hash(self) -> str:
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+    def rows(self, split: str) -> int:
+        return sum(part.rows for part in self.splits.get(split, ()))
+
+    def size_of(self, band: str) -> int:
+        """Pixels a side of one band.
+
+        Raises:
+            BandError: the dataset has no such band.
+        """
+        sizes = {column.name: column.size for column in self.bands}
+        if band not in sizes:
+            raise BandError(f'the dataset has no band "{band}"', hint=nearest(band, sizes))
+        return sizes[band]
+
+    def parts(self, split: str) -> list[Part]:
+        """A split's parts.
+
+        Raises:
+            ShardError: the split has no rows.
+        """
+        parts = self.splits.get(split)
+        if not parts:
+            raise ShardError(f'the dataset has no patches in split "{split}"', hint="Ingest more.")
+        return parts
+
+
+def open_dataset(folder: Location | str) -> Manifest:
+    """Read a dataset's manifest; on a disk, check also that its parts are there with their sizes.
+
+    Raises:
+        ShardError: no dataset there, one of another format, or one whose files do not match its manifest.
+    """
+    folder = locate(folder)
+    path = folder / MANIFEST
+    if not path.is_file():
+        what = "no such dataset folder" if not folder.is_dir() else f"not a dataset: {MANIFEST} is missing"
+        raise ShardError(what, where=str(folder), hint=PACK_HINT)
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        version = values.get("format") if isinstance(values, dict) else None
+        if version != FORMAT_VERSION:
+            raise ShardError(f"format {version}, this version reads {FORMAT_VERSION}", where=str(path), hint=PACK_HINT)
+        manifest = Manifest.model_validate(values)
+    except (ValueError, ValidationError):
+        raise ShardError("manifest is damaged", where=str(path), hint=PACK_HINT) from None
+    if is_local(folder):
+        for part in _all_parts(manifest):
+            _check_size(folder / part.file, part)
+    return manifest
+
+
+def check_dataset(folder: Location | str) -> Manifest:
+    """Prove a dataset whole: every part's checksum as well as what `open_dataset` checks.
+
+    Raises:
+        ShardError: naming the first part that differs.
+    """
+    folder = locate(folder)
+    manifest = open_dataset(folder)
+
+    def check(part: Part) -> None:
+        _check_size(folder / part.file, part)
+        if sha256_of(folder / part.file) != part.sha256:
+            raise ShardError("part's checksum differs", where=str(folder / part.file), hint=PACK_HINT)
+
+    with ThreadPoolExecutor() as threads:
+        _drain(threads.map(check, _all_parts(manifest)))
+    return manifest
+
+
+def _check_size(file: Location, part: Part) -> None:
+    if not file.is_file() or file.stat().st_size != part.bytes:
+        raise ShardError("part is missing or cut off", where=str(file), hint=PACK_HINT)
+
+
+def _all_parts(manifest: Manifest) -> Iterator[Part]:
+    return (part for parts in manifest.splits.values() for part in parts)
+
+
+def _drain(results: Iterable[None]) -> None:
+    for _ in results:
+        pass

@@ -1,0 +1,96 @@
+"""The Ray Data job that packs parts in parallel, from files or from a tar as it streams by.
+
+Flows in: tasks, or a `Catalogue` whose root is a tar. Flows out: the record of each part as it is committed.
+
+A row of the dataset is a part. What a task hands back is a record of a few hundred bytes, and what waits between the
+tar and the packers is a few parts, so memory is bounded by the parts in flight however large the archive is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, NamedTuple
+
+from pipelines.catalogue import Catalogue
+from pipelines.cluster import own_errors, ray_cluster
+from pipelines.location import Location, fetcher
+from pipelines.pack import PartRecord, PartTask, pack_part
+from pipelines.tar_parts import MakeTask, Passed, tar_parts
+
+_TAR_CPUS = 0.5
+"""Unlike a packer's 1, or Ray Data would fuse the two into one task, and nothing would be parallel."""
+
+_TAR_BLOCK = 1 << 20
+"""Less than a part: each is handed to a packer when it is cut, not when 128 MiB of them have come together."""
+
+
+class Packed(NamedTuple):
+    name: str
+    record: PartRecord
+
+
+def pack_files(tasks: list[PartTask], root: Location) -> Iterator[Packed]:
+    """Make parts from files below `root`, as many at once as there are CPUs."""
+    if not tasks:
+        return
+    with ray_cluster(), own_errors():
+        import ray.data
+
+        rows = [{"task": task.model_dump_json()} for task in tasks]
+
+        def pack(row: dict[str, Any]) -> dict[str, Any]:
+            return _pack(row["task"], fetcher(root))
+
+        dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map(pack, num_cpus=1)
+        for row in dataset.iter_rows():
+            yield _packed(row)
+
+
+def pack_tar(
+    catalogue: Catalogue, make_task: MakeTask, rows_per_part: int, done: Collection[str], passed: Passed
+) -> Iterator[Packed]:
+    """Make parts from a tar that one task reads while the others pack; `passed` is filled when all is read."""
+    with ray_cluster(), own_errors():
+        import ray.data
+
+        def cut(_: dict[str, Any]) -> Iterator[dict[str, list[Any]]]:
+            here = Passed()
+            for part in tar_parts(catalogue, make_task, rows_per_part, done, here):
+                names, blobs = list(part.files), list(part.files.values())
+                yield {"task": [part.task.model_dump_json()], "names": [names], "blobs": [blobs], "passed": [""]}
+            seen = json.dumps({"rows": sorted(here.rows), "strays": here.strays})
+            yield {"task": [""], "names": [[]], "blobs": [[]], "passed": [seen]}
+
+        def pack(row: dict[str, Any]) -> dict[str, Any]:
+            if row["passed"]:
+                return {"name": "", "record": row["passed"]}
+            return _pack(row["task"], _from_memory(dict(zip(row["names"], row["blobs"], strict=True))))
+
+        dataset = ray.data.from_items([{"tar": 0}]).map_batches(cut, batch_size=1, num_cpus=_TAR_CPUS)
+        dataset.context.target_max_block_size = _TAR_BLOCK
+        for row in dataset.map(pack, num_cpus=1).iter_rows():
+            if row["name"]:
+                yield _packed(row)
+            else:
+                seen = json.loads(row["record"])
+                passed.rows.update(seen["rows"])
+                passed.strays.extend(seen["strays"])
+
+
+def _pack(task: str, fetch: Callable[[str], bytes]) -> dict[str, Any]:
+    parsed = PartTask.model_validate_json(task)
+    return {"name": parsed.name, "record": pack_part(parsed, fetch).model_dump_json()}
+
+
+def _packed(row: dict[str, Any]) -> Packed:
+    return Packed(row["name"], PartRecord.model_validate_json(row["record"]))
+
+
+def _from_memory(files: dict[str, bytes]) -> Callable[[str], bytes]:
+    def fetch(name: str) -> bytes:
+        if name not in files:
+            raise FileNotFoundError(name)
+        return files[name]
+
+    return fetch

@@ -1,0 +1,63 @@
+"""What all parts add up to: records to the manifest.
+
+Flows in: a manifest without rows, and the `PartRecord` of every part in order. Flows out: the whole manifest.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+from pipelines.catalogue import SPLITS
+from pipelines.errors import ArchiveError
+from pipelines.manifest import Manifest, Statistics
+from pipelines.pack import BandSums, PartRecord
+
+
+def tally(plan: Manifest, records: list[PartRecord], left_out: dict[str, list[str]]) -> Manifest:
+    """Sum up.
+
+    Args:
+        plan: knows source, bands, classes, and what was left out before any file was read.
+        records: one a part, in the order of the manifest.
+        left_out: what was found missing while packing, by reason.
+
+    Raises:
+        ArchiveError: no patch could be read.
+    """
+    dropped = {reason: list(ids) for reason, ids in plan.dropped.items()}
+    for reasons in (*(record.dropped for record in records), left_out):
+        for reason, ids in reasons.items():
+            dropped.setdefault(reason, []).extend(ids)
+    by_split = {split: [record for record in records if record.split == split and record.part] for split in SPLITS}
+    measured = by_split["train"] or [record for record in records if record.part]
+    return plan.model_copy(
+        update={
+            "splits": {split: [record.part for record in found] for split, found in by_split.items()},
+            "statistics": {
+                band.name: _statistics([record.sums[band.name] for record in measured]) for band in plan.bands
+            },
+            "label_counts": {split: _label_counts(plan.label_names, found) for split, found in by_split.items()},
+            "country_counts": {split: _country_counts(found) for split, found in by_split.items()},
+            "dropped": {reason: sorted(ids) for reason, ids in dropped.items()},
+        }
+    )
+
+
+def _label_counts(names: list[str], records: list[PartRecord]) -> dict[str, int]:
+    return {name: sum(record.label_counts[place] for record in records) for place, name in enumerate(names)}
+
+
+def _country_counts(records: list[PartRecord]) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for record in records:
+        counts.update(record.country_counts)
+    return dict(sorted(counts.items()))
+
+
+def _statistics(sums: list[BandSums]) -> Statistics:
+    """Mean and (population) standard deviation from exact sums."""
+    pixels, total, squares = (sum(getattr(each, name) for each in sums) for name in ("pixels", "total", "squares"))
+    if not pixels:
+        raise ArchiveError("no patch could be read", hint="Check the archive's files.")
+    return Statistics(mean=total / pixels, std=math.sqrt(max(pixels * squares - total * total, 0)) / pixels)
