@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from pipelines.errors import ShardError
 from pipelines.location import Location, locate
-from pipelines.manifest import open_dataset
-from pipelines.shards import decode_columns, open_part, read_columns
+from pipelines.manifest import Part, open_dataset
+from pipelines.shards import decode_columns, open_part
 
 Chunk = dict[str, NDArray[Any]]
 """Band to (rows, size, size) uint16, `labels` to (rows, classes) uint8, `patch_id` to (rows,) objects."""
@@ -122,12 +122,16 @@ def read_split(folder: Location | str, split: str, bands: Sequence[str]) -> Spli
     manifest = open_dataset(folder)
     sizes = {band: manifest.size_of(band) for band in bands}
     parts = manifest.parts(split)
-    return Split(tuple(bands), tuple(chunk for part in parts for chunk in read_chunks(folder / part.file, sizes)))
+    return Split(tuple(bands), tuple(chunk for part in parts for chunk in read_chunks(folder, part, sizes)))
 
 
-def read_chunks(part: Location, sizes: dict[str, int]) -> Iterator[Chunk]:
-    """One part's row groups with the given bands (name to pixels a side)."""
+def read_chunks(folder: Location, part: Part, sizes: dict[str, int]) -> Iterator[Chunk]:
+    """One part's row groups with the given bands (name to pixels a side).
+
+    Raises:
+        ShardError: the part is damaged.
+    """
     columns = [*sizes, "labels", "patch_id"]
-    with open_part(part) as file:
-        for group in range(file.num_row_groups):
-            yield decode_columns(read_columns(file, columns, part, group), sizes)
+    opened = open_part(folder, part)
+    for group in range(len(opened.groups)):
+        yield decode_columns(opened.read(columns, group), sizes)

@@ -39,6 +39,7 @@ class Part(Settings):
     rows: int
     bytes: int
     sha256: str
+    footer: str = Field(description="SHA-256 of the Parquet footer")
 
 
 class Statistics(Settings):

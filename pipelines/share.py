@@ -18,7 +18,7 @@ import numpy as np
 from pipelines.cluster import own_errors
 from pipelines.feed import Chunk, Rows, Split, read_chunks
 from pipelines.location import Location, locate
-from pipelines.manifest import Manifest, open_dataset
+from pipelines.manifest import Manifest, Part, open_dataset
 from pipelines.stream import open_stream
 
 if TYPE_CHECKING:
@@ -95,11 +95,12 @@ def _read(folder: Location, manifest: Manifest, split: str, sizes: dict[str, int
     import ray.data
 
     def decode(row: dict[str, Any]) -> dict[str, Any]:
-        chunks = tuple(read_chunks(locate(row["path"][0]), sizes))
+        part = Part.model_validate_json(row["part"][0])
+        chunks = tuple(read_chunks(folder, part, sizes))
         whole = Split(tuple(sizes), chunks)
         return whole.take(np.arange(len(whole))) | {"patch_id": whole.patch_ids}
 
-    rows = [{"path": str(folder / part.file)} for part in manifest.parts(split)]
+    rows = [{"part": part.model_dump_json()} for part in manifest.parts(split)]
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(decode, batch_size=1, num_cpus=1)
     # In the order of the parts, not of their completion: the same seed then sees the same batches.
     dataset.context.execution_options.preserve_order = True

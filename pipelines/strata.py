@@ -103,8 +103,10 @@ def proportional(
     can_grow = np.flatnonzero((part > 0) & (counts == whole) & (counts < free))
     grown = _systematic(part[can_grow], left, rng)
     counts[can_grow] += grown
-    counts += apportion(free - counts, seats - int(counts.sum()))  # nothing, unless much is held
+    over = apportion(free - counts, seats - int(counts.sum()))  # nothing, unless much is held
+    counts += over
     error = _together(labels, counts) * unit - _together(labels, sizes) * seats
+    can_grow, grown = can_grow[over[can_grow] == 0], grown[over[can_grow] == 0]
     counts[can_grow] += _exchange(labels[can_grow], grown, error, unit, rng).astype(np.int64) - grown
     return counts
 

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from pipelines.errors import ShardError
 from pipelines.feed import Chunk, Split, check_bands
 from pipelines.location import Location, locate
-from pipelines.manifest import PACK_HINT, Manifest
-from pipelines.shards import decode_columns, open_part, read_table
+from pipelines.manifest import PACK_HINT, Manifest, Part
+from pipelines.shards import OpenPart, decode_columns, open_part
 
 WINDOW_BYTES = 192 * 2**20
 """Native pixels of one window: 1,200 patches of all bands, 2,200 of RGB. A stream holds up to two of them."""
@@ -37,7 +37,7 @@ THREADS = 2
 class Group(NamedTuple):
     """One row group: its part, its number in it, and the split's rows that it holds."""
 
-    part: Location
+    part: OpenPart
     number: int
     start: int
     rows: int
@@ -66,26 +66,28 @@ class Stream:
         return np.concatenate([chunk["patch_id"] for chunk in self._columns(["patch_id"])])
 
     def _columns(self, names: list[str]) -> Iterator[Chunk]:
-        parts = self.manifest.parts(self.split)
         with ThreadPoolExecutor(self.threads) as pool:
-            yield from pool.map(lambda part: decode_columns(read_table(self.folder / part.file, names), {}), parts)
+            tables = pool.map(lambda group: group.part.read(names, group.number), self.groups)
+            yield from (decode_columns(table, {}) for table in tables)
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:
         """All row groups of the split, in its own order."""
         found: list[Group] = []
         start = 0
-        for part in self.manifest.parts(self.split):
-            with open_part(self.folder / part.file) as file:
-                counts = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
-            if sum(counts) != part.rows:
-                raise ShardError(
-                    f"part has {sum(counts)} rows, the manifest says {part.rows}", where=part.file, hint=PACK_HINT
-                )
-            for number, rows in enumerate(counts):
-                found.append(Group(self.folder / part.file, number, start, rows))
-                start += rows
+        with ThreadPoolExecutor(self.threads) as pool:
+            for opened in pool.map(self._open, self.manifest.parts(self.split)):
+                for number, rows in enumerate(opened.groups):
+                    found.append(Group(opened, number, start, rows))
+                    start += rows
         return tuple(found)
+
+    def _open(self, part: Part) -> OpenPart:
+        opened = open_part(self.folder, part)
+        if sum(opened.groups) != part.rows:
+            what = f"part has {sum(opened.groups)} rows, the manifest says {part.rows}"
+            raise ShardError(what, where=part.file, hint=PACK_HINT)
+        return opened
 
     @cached_property
     def _sizes(self) -> dict[str, int]:
@@ -142,7 +144,7 @@ class Stream:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _read(self, group: Group) -> Chunk:
-        return decode_columns(read_table(group.part, [*self.bands, "labels"], group.number), self._sizes)
+        return decode_columns(group.part.read([*self.bands, "labels"], group.number), self._sizes)
 
 
 def open_stream(folder: Location | str, split: str, bands: Sequence[str], manifest: Manifest) -> Stream:

@@ -120,3 +120,42 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def write_dataset(folder: Path, rows: int, *, sizes: dict[str, int], rows_per_part: int = 100) -> Path:
+    """A dataset of one split, `train`, without an archive: pixel (0, 0) of each band is the row's number."""
+    from pipelines.manifest import MANIFEST, BandColumn, Manifest, Statistics
+    from pipelines.shards import write_part
+
+    rng = np.random.default_rng(rows)
+    parts = []
+    for number, start in enumerate(range(0, rows, rows_per_part)):
+        rows_here = np.arange(start, min(start + rows_per_part, rows))
+        pixels = {}
+        for band, size in sizes.items():
+            pixels[band] = rng.integers(0, 65536, (len(rows_here), size, size)).astype(np.uint16)
+            pixels[band][:, 0, 0] = rows_here
+        columns = {
+            "patch_id": [f"p{row}" for row in rows_here],
+            "country": ["Austria" if row % 3 else "Finland" for row in rows_here],
+            "crs": ["EPSG:32633"] * len(rows_here),
+            "x": rows_here.astype(float),
+            "y": rows_here.astype(float),
+            "labels": np.stack([rows_here % 2, rows_here % 3 == 0], axis=1).astype(np.uint8),
+        }
+        parts.append(write_part(folder, f"train/part-{number:05d}.parquet", columns, pixels))
+    manifest = Manifest(
+        source={"name": "made up"},
+        bands=[BandColumn(name=band, size=size) for band, size in sizes.items()],
+        label_names=["odd", "third"],
+        splits={"train": parts},
+        statistics={band: Statistics(mean=0, std=1) for band in sizes},
+        label_counts={},
+        country_counts={},
+        dropped={},
+        unmapped={},
+        settings={},
+        versions={},
+    )
+    (folder / MANIFEST).write_text(manifest.model_dump_json())
+    return folder

@@ -1,4 +1,4 @@
-"""The download against a real server that cuts, lies, stalls and changes its mind; and against kill -9 and full disks."""
+"""The download against a real server that cuts, lies, stalls and changes; against kill -9, and against full disks."""
 
 from __future__ import annotations
 

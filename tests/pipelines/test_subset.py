@@ -155,18 +155,29 @@ def test_one_in_some_shows_exactly_what_the_whole_shows(patches: Patches, times:
     assert sorted(map(tuple, many[drawn])) == sorted(map(tuple, whole))
 
 
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=8), st.data(), st.integers(0, 9))
+def test_of_one_class_a_row_each_class_has_its_share(sizes: list[int], data: st.DataObject, seed: int) -> None:
+    labels = np.eye(len(sizes), dtype=np.uint8).repeat(sizes, axis=0)
+    size = data.draw(st.integers(-(-sum(sizes) // min(sizes)), sum(sizes)))  # so that no class has less than one
+    drawn = draw_subset(labels, np.zeros(len(labels), np.int64), size, seed)
+    assert (np.abs(labels[drawn].sum(axis=0) * sum(sizes) - np.array(sizes) * size) < sum(sizes)).all()
+
+
 def test_one_patch_is_the_one_that_shows_most() -> None:
     labels = np.eye(6, dtype=np.uint8).repeat(20, axis=0)
-    labels[17] = [1, 0, 1, 1, 1, 0]
+    labels[17], labels[101:] = [1, 0, 1, 1, 1, 0], 0  # and the rarest class is another's
     assert draw_subset(labels, np.zeros(120, np.int64), 1, 0).tolist() == [17]
 
 
-def test_a_class_that_only_one_group_has_comes_before_what_others_have_too() -> None:
-    labels = np.zeros((40, 4), np.uint8)
-    labels[:20, 0], labels[:3, 1], labels[3, :] = 1, 1, [0, 0, 1, 0]  # group 0 alone has class 2
-    labels[20:, 3], labels[20:23, 1] = 1, 1
-    groups = np.repeat([0, 1], 20)
-    assert labels[draw_subset(labels, groups, 2, 0)].any(axis=0)[[1, 2]].all()
+def test_a_class_that_only_one_group_has_comes_before_rarer_ones() -> None:
+    labels = np.array([[1, 0, 0]] * 10 + [[0, 1, 1]] * 6 + [[0, 0, 1]] * 10, np.uint8)
+    groups = np.repeat([0, 1], 13)
+    assert labels[draw_subset(labels, groups, 2, 0)].any(axis=0).all()
+
+
+def test_a_rare_combination_is_not_drawn_for_classes_that_are_there_anyway() -> None:
+    labels = np.array([[1, 1]] + [[1, 0]] * 50 + [[0, 1]] * 49, np.uint8)
+    assert sum(0 in draw_subset(labels, np.zeros(100, np.int64), 10, seed) for seed in range(20)) < 10
 
 
 @pytest.mark.parametrize("seed", [0, 1])

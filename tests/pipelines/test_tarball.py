@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import os
@@ -77,24 +78,19 @@ def test_round_trip(form: str, packed: str, files: dict[str, bytes]) -> None:
     assert read(data) == [Member(*file) for file in files.items()]
 
 
-@given(st.lists(st.tuples(st.sampled_from("ab/.-_é1"), st.integers(0, 3000)), min_size=1, max_size=3), st.data())
-def test_nothing_but_the_whole_archive_is_taken(sizes: list[tuple[str, int]], data: st.DataObject) -> None:
-    """Any truncation, of any compression. A plain tar may lose zeros behind its end, in whole blocks: nothing."""
-    files = [(f"f{at}", bytes(size)) for at, (_, size) in enumerate(sizes)]
-    tar = tar_of(*files)
-    packed = data.draw(st.sampled_from(sorted(PACKED)))
-    whole = PACKED[packed](tar)
+@given(
+    sizes=st.lists(st.integers(0, 3000), min_size=1, max_size=3), packed=st.sampled_from(sorted(PACKED)), data=st.data()
+)
+def test_nothing_but_the_whole_archive_is_taken(sizes: list[int], packed: str, data: st.DataObject) -> None:
+    """Any truncation, of any compression. A plain tar may lose whole blocks of zeros behind its end, which is nothing."""
+    files = [(str(at), bytes(size)) for at, size in enumerate(sizes)]
+    whole = PACKED[packed](tar_of(*files))
     cut = data.draw(st.integers(0, len(whole) - 1))
-    used = len(tar.rstrip(b"\0")) if any(tar) else 0
-    ending = -(-max(used, _last_byte(files)) // 512) * 512 + 1024
-    if packed == "tar" and cut >= ending and cut % 512 == 0:
+    end = sum(512 + -(-size // 512) * 512 for size in sizes) + 2 * 512
+    if packed == "tar" and cut >= end and cut % 512 == 0:
         assert read(whole[:cut]) == [Member(*file) for file in files]
     else:
         refused(whole[:cut])
-
-
-def _last_byte(files: list[tuple[str, bytes]]) -> int:
-    return sum(512 + -(-len(content) // 512) * 512 for _, content in files)
 
 
 @given(st.binary(max_size=600), st.sampled_from([b"", b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"\x50\x2a\x4d\x18"]))
@@ -108,29 +104,24 @@ def test_flipped_bits_under_a_checksum_are_refused_or_change_nothing(at: int, fl
     compressor = zstandard.ZstdCompressor(write_checksum=True)
     data = bytearray(compressor.compress(tar_of(*files)) if packed == "zst" else gzip.compress(tar_of(*files)))
     data[at % len(data)] ^= flip
-    try:
+    with contextlib.suppress(ArchiveError):
         assert read(bytes(data)) == [Member(*file) for file in files]
-    except ArchiveError:
-        pass
 
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_long_names_are_read_in_every_format(form: str) -> None:
-    files = [(f"{'f' * 90}/{n:0100d}.tif"[:190], bytes([n])) for n in range(3)]
-    if form == "ustar":
-        files = [(name[:150] + f"/{n}.tif", data) for n, (name, data) in enumerate(files)]
-        files = [(f"{'f' * 90}/{'g' * 50}/{n}.tif", data) for n, (_, data) in enumerate(files)]
+    files = [(f"{'f' * 60}/{'g' * 60}/{n}{'h' * 60}.tif", bytes([n])) for n in range(3)]
     assert read(tar_of(*files, form=FORMATS[form])) == [Member(*file) for file in files]
 
 
 def test_tar_of_the_system_is_read(tmp_path: Path) -> None:
     """GNU tar's own, with folders, in every format that it writes."""
-    folder = tmp_path / "Images" / ("long" * 30)
+    folder = tmp_path / "Images" / ("long" * 20)
     folder.mkdir(parents=True)
     for n in range(3):
         (folder / f"{'name' * 20}{n}.tif").write_bytes(bytes([n]) * 1000)
     folder.chmod(0o2775)
-    expected = {f"Images/{'long' * 30}/{'name' * 20}{n}.tif": bytes([n]) * 1000 for n in range(3)}
+    expected = {f"Images/{'long' * 20}/{'name' * 20}{n}.tif": bytes([n]) * 1000 for n in range(3)}
     for form in ("gnu", "oldgnu", "pax", "ustar"):
         for what, more in (("Images", []), (".", []), ("Images", ["-b", "1"])):
             made = subprocess.run(
@@ -254,11 +245,13 @@ def test_global_header_may_comment_but_not_rename() -> None:
             assert "renames" in refused(out.getvalue())
 
 
-@pytest.mark.parametrize("record", [b"", b"9 a=b", b"99 path=a\n", b"x path=a\n", b"0 path=a\n", b"8 size=\n", b"11 size=-1\n"])
+@pytest.mark.parametrize(
+    "record", [b"\0", b"9 a=b", b"99 path=a\n", b"x path=a\n", b"0 path=a\n", b"7 size\n", b"11 size=-1\n"]
+)
 def test_damaged_extended_header_is_refused(record: bytes) -> None:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as tar:
-        add(tar, "x", record or b"\0", type=tarfile.XHDTYPE)
+        add(tar, "x", record, type=tarfile.XHDTYPE)
         add(tar, "a", b"1")
     assert "extended header" in refused(out.getvalue())
 
@@ -288,9 +281,9 @@ def test_too_many_members_are_refused() -> None:
 
 def test_many_names_are_told_apart_and_found_again() -> None:
     """Enough for the table of names to grow several times."""
-    names = [f"{n % 7}/{n}" for n in range(5000)]
+    names = [f"{n % 7}/{n}" for n in range(3000)]
     assert [member.name for member in read(tar_of(*((name, b"") for name in names)))] == names
-    for twice in (names[0], names[2500], names[-1]):
+    for twice in (names[0], names[1500], names[-1]):
         assert f'"{twice}" comes twice' in refused(tar_of(*((name, b"") for name in [*names, twice])))
 
 
@@ -370,7 +363,7 @@ def test_missing_archive_is_named(tmp_path: Path) -> None:
 
 
 def test_memory_stays_flat_over_many_members() -> None:
-    """Sixteen times as many members take no more than their names' eight to 24 bytes more."""
+    """Eight times as many members take no more than the 24 bytes of each more name."""
 
     def peak(count: int) -> int:
         tracemalloc.start()
@@ -379,7 +372,7 @@ def test_memory_stays_flat_over_many_members() -> None:
         tracemalloc.stop()
         return most
 
-    assert peak(16_000) - peak(1_000) < 16_000 * 24
+    assert peak(8_000) - peak(1_000) < 8_000 * 24
 
 
 class _Endless(io.RawIOBase):
@@ -404,13 +397,10 @@ class _Endless(io.RawIOBase):
         return size
 
 
-def test_pipe_is_read_as_well() -> None:
+def test_pipe_is_read_as_well(tmp_path: Path) -> None:
     """A stream that cannot seek, and gives less than it is asked for."""
-    data = zstandard.compress(tar_of(("a", os.urandom(200_000))))
-    ends = os.pipe()
-    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=ends[1]) as cat, open(ends[0], "rb", 0) as pipe:
-        os.close(ends[1])
-        assert cat.stdin is not None
-        cat.stdin.write(data)
-        cat.stdin.close()
-        assert [len(member.data) for member in members(pipe)] == [200_000]
+    path = tmp_path / "a.tar.zst"
+    path.write_bytes(zstandard.compress(tar_of(("a", os.urandom(200_000)))))
+    with subprocess.Popen(["cat", path], stdout=subprocess.PIPE, bufsize=0) as cat:
+        assert cat.stdout is not None
+        assert [len(member.data) for member in members(cat.stdout)] == [200_000]
