@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +18,7 @@ from demo import DemoSettings, run_demo
 from pipelines import cluster
 from pipelines.errors import LandsweepError
 from pipelines.flags import flags_of
-from pipelines.settings import DownloadSettings, IngestSettings, SampleSettings
+from pipelines.settings import DownloadSettings, IngestSettings, SampleSettings, StatsSettings
 from pipelines.terminal import complain, console, progress_bar, report
 from serve.settings import ServeSettings
 from tune.settings import SearchSettings
@@ -56,7 +57,8 @@ def _download(settings: DownloadSettings, as_json: AsJson = False) -> None:
     from pipelines.download import download, next_command, unpack_archives
     from pipelines.fetch import Patience
 
-    patience = Patience(tries=settings.tries, tell=lambda phrase: console.print(phrase, markup=False, highlight=False))
+    tell = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+    patience = Patience(tries=settings.tries, tell=tell)
     with progress_bar("bytes", "fetching") as progress:
         fetched = download(settings, progress, patience=patience)
     found: dict[str, Any] = {"folder": str(settings.out)}
@@ -82,11 +84,33 @@ data.command("ingest")(flags_of(IngestSettings, _ingest, arguments=("source", "o
 
 
 @data.command("check")
-def check(shards: Path, as_json: AsJson = False) -> None:
+def check(shards: Annotated[str, typer.Argument(help="dataset folder or its URL")], as_json: AsJson = False) -> None:
     """Prove a dataset folder whole: every part there, every checksum right."""
     from pipelines.manifest import check_dataset
 
     report(_dataset(shards, check_dataset(shards)), as_json)
+
+
+def _stats(settings: StatsSettings, as_json: AsJson = False) -> None:
+    """What a dataset holds, by split and country: patches, labels and their pairs, digital numbers of each band."""
+    from pipelines.statistics import measure
+    from pipelines.summary import band_rows, check_out, class_rows, overview, write_summary
+
+    if settings.out:
+        check_out(settings.out)
+    with progress_bar("patches") as progress:
+        found = measure(settings.shards, progress, pixels=settings.pixels, threads=settings.threads)
+    written = {"out": settings.out, "files": write_summary(settings.out, found)} if settings.out else {}
+    if as_json:
+        report(found.model_dump(mode="json"), as_json)
+        return
+    report({"dataset": settings.shards} | overview(found) | written, as_json)
+    for title, rows in {"classes": class_rows(found), "bands": band_rows(found)}.items():
+        if rows:
+            report({title: rows}, as_json, table=title)
+
+
+data.command("stats")(flags_of(StatsSettings, _stats, arguments=("shards",)))
 
 
 @search.command("init")
@@ -255,12 +279,13 @@ def _demo(settings: DemoSettings) -> None:
 app.command("demo")(flags_of(DemoSettings, _demo))
 
 
-def _dataset(folder: Path, manifest: Any) -> dict[str, Any]:
+def _dataset(folder: str, manifest: Any) -> dict[str, Any]:
     return {
-        "dataset": str(folder),
+        "dataset": folder,
         "hash": manifest.hash,
         "patches": {split: manifest.rows(split) for split in manifest.splits},
         "dropped": {reason: len(ids) for reason, ids in manifest.dropped.items()},
+        "unmapped classes": manifest.unmapped,
         "bands": list(manifest.band_names),
     }
 

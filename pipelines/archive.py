@@ -6,8 +6,10 @@ lot within each split, so that any run of rows in a shard is a fair sample.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
 
 from pipelines.bands import SENTINEL2, parse_bands
 from pipelines.bigearthnet_v1 import is_v1, read_v1
@@ -16,7 +18,7 @@ from pipelines.catalogue import SPLITS, Catalogue
 from pipelines.errors import ArchiveError, SettingsError
 from pipelines.labelled import TABLE, read_labelled
 from pipelines.layout import Layout
-from pipelines.location import Location, locate
+from pipelines.location import Location, locate, reach
 from pipelines.manifest import BandColumn
 from pipelines.settings import IngestSettings
 from pipelines.split import deal_splits
@@ -29,14 +31,19 @@ def read_archive(settings: IngestSettings) -> Catalogue:
     Raises:
         ArchiveError: no archive there, or its tables are damaged or contradict themselves.
         BandError: a band is not in it.
-        SettingsError: there is no such subset.
+        SettingsError: there is no such subset or split.
+        ServiceError: the object store does not answer.
     """
     source = locate(settings.source)
+    reach(source)
     if not source.is_dir():
         what = "not a folder" if source.is_file() else "no such folder"
         raise ArchiveError(what, where=str(source), hint="Give the archive's folder.")
-    catalogue = _subset(_split(_read(source, settings), settings), settings)
-    return catalogue.take(_order(catalogue, settings.seed))
+    read = _read(source, settings)
+    # By name first: what is drawn below must not hang on the order of the archive's table.
+    by_name = read.take(np.argsort(read.rows["patch_id"].to_numpy(dtype=object), kind="stable"))
+    catalogue = _subset(_split(by_name, settings), settings)
+    return catalogue.take(np.random.default_rng([settings.seed, 1]).permutation(len(catalogue)))
 
 
 def _read(source: Location, settings: IngestSettings) -> Catalogue:
@@ -72,13 +79,9 @@ def _subset(catalogue: Catalogue, settings: IngestSettings) -> Catalogue:
     if size == len(catalogue):
         return catalogue
     splits = catalogue.rows["split"].map({name: code for code, name in enumerate(SPLITS)}).to_numpy(np.int64)
-    return catalogue.take(draw_subset(catalogue.labels, splits, size, settings.seed))
-
-
-def _order(catalogue: Catalogue, seed: int) -> NDArray[np.intp]:
-    """By patch first, so that it does not hang on the order of the archive's table; then by lot."""
-    by_name = np.argsort(catalogue.rows["patch_id"].to_numpy(dtype=object), kind="stable")
-    return by_name[np.random.default_rng([seed, 1]).permutation(len(by_name))]
+    countries = pd.factorize(catalogue.rows["country"])[0]
+    drawn = draw_subset(catalogue.labels, splits, size, settings.seed, within=countries)
+    return replace(catalogue.take(drawn), others=frozenset(catalogue.rows["patch_id"].drop(drawn)))
 
 
 def _list(text: str) -> tuple[str, ...]:

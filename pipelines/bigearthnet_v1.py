@@ -12,12 +12,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from itertools import islice
 
 import numpy as np
 import pandas as pd
 
 from pipelines.catalogue import Catalogue, Dropped, drop
-from pipelines.corine import map_labels
+from pipelines.corine import TO_19, map_labels
 from pipelines.errors import ArchiveError
 from pipelines.labels import LABEL_NAMES, encode_labels
 from pipelines.layout import Layout
@@ -25,6 +26,7 @@ from pipelines.location import Location, subfolders
 
 IMAGES = "BigEarthNet-v1.0"
 _LABELS = "_labels_metadata.json"
+_LOOKED_AT = 100  # folders, before a folder is held to be none of v1's
 _UNCLEAR = {
     "patches_with_seasonal_snow.csv": "seasonal snow",
     "patches_with_cloud_and_shadow.csv": "cloud or shadow",
@@ -39,8 +41,8 @@ def is_v1(source: Location) -> bool:
 def _images(source: Location) -> Location | None:
     if (source / IMAGES).is_dir():
         return source / IMAGES
-    first = next(iter(subfolders(source)), None)
-    return source if first and (source / first / f"{first}{_LABELS}").is_file() else None
+    names = islice(subfolders(source), _LOOKED_AT)
+    return source if any((source / name / f"{name}{_LABELS}").is_file() for name in names) else None
 
 
 def read_v1(source: Location, layout: Layout) -> Catalogue:
@@ -54,10 +56,9 @@ def read_v1(source: Location, layout: Layout) -> Catalogue:
     dropped: Dropped = {}
     patches = sorted(subfolders(images))
     for file, reason in _UNCLEAR.items():
-        if (source / file).is_file():
-            listed = set((source / file).read_text(encoding="utf-8").split())
-            drop(dropped, reason, (patch for patch in patches if patch in listed))
-            patches = [patch for patch in patches if patch not in listed]
+        listed = _listed(images.parent / file) | _listed(images / file)
+        drop(dropped, reason, (patch for patch in patches if patch in listed))
+        patches = [patch for patch in patches if patch not in listed]
     unmapped: Counter[str] = Counter()
     digest = hashlib.sha256()
     kept, labels = [], []
@@ -89,15 +90,28 @@ def read_v1(source: Location, layout: Layout) -> Catalogue:
     )
 
 
+def _listed(path: Location) -> set[str]:
+    """The names in one of the archive's lists, one a line; none where it was not put there."""
+    try:
+        return set(path.read_text(encoding="utf-8-sig").split()) if path.is_file() else set()
+    except UnicodeDecodeError:
+        raise ArchiveError("not a list of names", where=str(path), hint="Fetch it again.") from None
+
+
 def _labels_of(images: Location, patch: str, dropped: Dropped) -> list[str] | None:
     """The patch's 43-class names; None, and counted, where they cannot be read."""
     try:
         names = json.loads((images / patch / f"{patch}{_LABELS}").read_text(encoding="utf-8"))["labels"]
-        map_labels(names)
+        if not isinstance(names, list):
+            raise TypeError(names)
     except FileNotFoundError:
         drop(dropped, "no labels", [patch])
-    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         drop(dropped, "unreadable labels", [patch])
-    else:
-        return list(names)
-    return None
+        return None
+    unknown = [name for name in names if not isinstance(name, str) or name not in TO_19]
+    if unknown:
+        drop(dropped, f'unknown class "{unknown[0]}"', [patch])
+        return None
+    return names

@@ -56,9 +56,8 @@ def read_v2(source: Location, layout: Layout) -> Catalogue:
     dropped: Dropped = {}
     for flag, reason in _FLAGS.items():
         if flag in table.column_names:
-            marked = pc.equal(table[flag], True)
-            drop(dropped, reason, table.filter(marked)["patch_id"].to_pylist())
-            table = table.filter(pc.invert(pc.fill_null(marked, False)))
+            drop(dropped, reason, table.filter(table[flag])["patch_id"].to_pylist())
+            table = table.filter(pc.invert(table[flag]))
     unclear = source / UNCLEAR
     if unclear.is_file():
         table = _drop_unclear(table, _read_table(unclear), dropped)
@@ -86,16 +85,17 @@ def read_v2(source: Location, layout: Layout) -> Catalogue:
 
 
 def _read_table(path: Location) -> pa.Table:
+    """A table whose columns are text, lists of text, and flags without nulls."""
     try:
-        table = pq.read_table(io.BytesIO(path.read_bytes()))
-    except (pa.ArrowException, OSError):
+        table = pq.read_table(io.BytesIO(path.read_bytes())).replace_schema_metadata(None)  # what pandas left there
+        table.validate(full=True)
+        names = table.column_names
+    except (pa.ArrowException, OSError, ValueError):  # the last: text in it that is none
         raise ArchiveError("not a readable Parquet file", where=str(path), hint="Fetch the table again.") from None
-    missing = [name for name in _COLUMNS if name not in table.column_names]
+    missing = [name for name in _COLUMNS if name not in names]
     if missing:
         raise ArchiveError(f"column {', '.join(missing)} is missing", where=str(path), hint=_LAYOUT_HINT)
-    kind = table.schema.field("labels").type
-    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
-        raise ArchiveError(f"labels are {kind}, not lists of names", where=str(path), hint="Store a list a patch.")
+    table = pa.table({name: _checked(table[name], name, path) for name in names if name in (*_COLUMNS, *_FLAGS)})
     empty = max(table[name].null_count for name in _COLUMNS)
     if empty:
         raise ArchiveError(f"{empty} rows have empty cells", where=str(path), hint="Fill or remove them.")
@@ -107,15 +107,37 @@ def _read_table(path: Location) -> pa.Table:
     return table
 
 
+def _checked(column: pa.ChunkedArray, name: str, path: Location) -> pa.ChunkedArray:
+    """One column as what it should be.
+
+    Raises:
+        ArchiveError: it is something else.
+    """
+    kind = column.type
+    if name in _FLAGS:
+        if pa.types.is_boolean(kind):
+            return pc.fill_null(column, False)
+        raise ArchiveError(f"{name} is {kind}, not true or false", where=str(path), hint="Store booleans.")
+    if name == "labels":
+        if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+            return column
+        raise ArchiveError(f"labels are {kind}, not lists of names", where=str(path), hint="Store a list a patch.")
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return column.cast(pa.string())
+    raise ArchiveError(f"{name} is {kind}, not text", where=str(path), hint="Store text.")
+
+
 def _drop_unclear(table: pa.Table, unclear: pa.Table, dropped: Dropped) -> pa.Table:
     """Leave out what the archive's own list calls snowy, cloudy or shadowed."""
     reasons = np.full(len(unclear), "snow, cloud or shadow", dtype=object)
     for flag, reason in _FLAGS.items():
         if flag in unclear.column_names:
-            reasons[pc.fill_null(unclear[flag], False).to_numpy(zero_copy_only=False).astype(bool)] = reason
+            reasons[unclear[flag].to_numpy()] = reason
     ids = unclear["patch_id"].to_numpy()
+    new = ~np.isin(ids, [patch_id for left_out in dropped.values() for patch_id in left_out])
     for reason in dict.fromkeys(reasons):
-        drop(dropped, reason, ids[reasons == reason])
+        drop(dropped, reason, ids[(reasons == reason) & new])
     return table.filter(pc.invert(pc.is_in(table["patch_id"], unclear["patch_id"].combine_chunks())))
 
 

@@ -29,6 +29,7 @@ class Catalogue:
     `rows`: patch_id, place (below `root`), split ("" where the archive has none), country ("" where unknown).
     `labels`: (rows, classes) uint8, multi-hot in the order of `label_names`.
     `unmapped`: class of the archive that has no class here, to the number of patches that had it.
+    `others`: ids of patches that are well and that a subset does without.
     `checksum`: SHA-256 over the archive's tables. `root`: a folder, or the tar that holds it where `in_tar`.
     """
 
@@ -42,6 +43,7 @@ class Catalogue:
     dropped: Dropped = field(default_factory=dict)
     unmapped: dict[str, int] = field(default_factory=dict)
     in_tar: bool = False
+    others: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.rows)

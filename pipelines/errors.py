@@ -14,6 +14,7 @@ and whose class says which exit code (command line) and which status (HTTP) it m
     │   │   └── TooLargeError       exit 2   413   claims more bytes or pixels than allowed
     │   ├── ShardError              exit 2   422   no dataset folder there, or it is damaged
     │   ├── BundleError             exit 2   422   no bundle there, or it does not fit or is damaged
+    │   ├── PredictionsError        exit 2   422   no predictions there, or they are damaged or do not fit
     │   ├── StudyError              exit 2   422   no such study, or its state is damaged
     │   └── NotFoundError           exit 2   404   a name that the registry or the endpoint does not know
     ├── BusyError                   exit 1   503   somebody else holds it: a port, a lock, a full queue
@@ -95,6 +96,10 @@ class ShardError(InputError):
 
 
 class BundleError(InputError):
+    pass
+
+
+class PredictionsError(InputError):
     pass
 
 

@@ -11,13 +11,15 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from pipelines.errors import BusyError, StorageError
-from pipelines.location import Location
+from pipelines.location import Location, unreachable
 
 _BLOCK = 1 << 20
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_whole(location: Location, data: bytes | str) -> None:
@@ -28,22 +30,27 @@ def write_whole(location: Location, data: bytes | str) -> None:
 
     Raises:
         StorageError: the disk is full; what was there before is still there.
+        ServiceError: the object store does not take it.
     """
     content = data.encode() if isinstance(data, str) else data
     if not isinstance(location, Path):
-        location.write_bytes(content)
+        try:
+            location.write_bytes(content)
+        except Exception as error:  # each store's client has its own
+            raise unreachable(location, error) from None
         return
-    location.parent.mkdir(parents=True, exist_ok=True)
     aside = location.with_name(f".{location.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
+        location.parent.mkdir(parents=True, exist_ok=True)
         with open(aside, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         commit(aside, location)
     except OSError as error:
-        aside.unlink(missing_ok=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        with suppress(OSError):  # the first error says what is wrong
+            aside.unlink()
+        if error.errno in _NO_ROOM:
             raise full(location, len(content)) from None
         raise
 
@@ -95,15 +102,25 @@ def exclusive(path: Location, what: str) -> Iterator[None]:
     if not isinstance(path, Path):
         yield
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+") as file:
+    with _open_locked(path, what) as file:
+        with suppress(OSError):  # on a full disk the holder stays unknown
+            os.truncate(file.fileno(), 0)
+            os.write(file.fileno(), str(os.getpid()).encode())
+        yield
+
+
+def _open_locked(path: Path, what: str) -> TextIO:
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "a+")  # noqa: SIM115  the caller closes it
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            holder = file.read().strip() or "unknown"
+        except BlockingIOError:
+            with file:
+                file.seek(0)
+                holder = file.read().strip() or "unknown"
             raise BusyError(f"{what} is already running (process {holder})", hint="Wait for it, or end it.") from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        file.close()  # the one who held it has removed it meanwhile

@@ -25,7 +25,6 @@ MAX_WINDOW = 2**27
 
 _ZSTD, _GZIP = 0xFD2FB528, b"\x1f\x8b"
 _SKIPPABLE = range(0x184D2A50, 0x184D2A60)
-_MAX_BLOCK = 2**17
 _CHUNK = 2**18
 _AGAIN = "Fetch the file again."
 
@@ -183,8 +182,6 @@ def _frame(source: Compressed, engine: zstandard.ZstdDecompressor, magic: bytes)
             block = source.exactly(3)
             claim = int.from_bytes(block, "little")
             last, kind, size = bool(claim & 1), claim >> 1 & 3, claim >> 3
-            if kind == 3 or size > _MAX_BLOCK:
-                raise source.damaged()
             body = source.exactly(1 if kind == 1 else size)  # kind 1 is one byte, repeated `size` times
             tail = source.exactly(4) if last and has_checksum else b""
             yield feed(block + body + tail)

@@ -8,12 +8,15 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+from pydantic import ValidationError
 
 from pipelines.archive import read_archive
 from pipelines.catalogue import SPLITS, Catalogue, Dropped, drop
 from pipelines.errors import ArchiveError, ShardError
 from pipelines.files import exclusive, write_whole
-from pipelines.location import Location, locate, remove_tree
+from pipelines.location import Location, locate, reach, remove_tree
 from pipelines.manifest import MANIFEST, Manifest, open_dataset
 from pipelines.pack import RECORDS, PartRecord, PartTask
 from pipelines.pack_job import pack_files, pack_tar
@@ -32,23 +35,46 @@ def ingest(settings: IngestSettings, progress: Progress | None = None) -> Manife
 
     Raises:
         ArchiveError: the archive is missing, contradictory, or too much of it is unreadable.
+        BandError: a band is not in the archive.
+        SettingsError: there is no such subset or split.
         ShardError: the output folder is in use by something else.
         BusyError: another process packs into it.
         StorageError: no room for the parts.
+        ServiceError: an object store does not answer.
     """
     catalogue = read_archive(settings)
     plan = _plan(settings, catalogue)
     out = locate(settings.out)
+    reach(out)
     if (out / MANIFEST).is_file():
         return _finished(out, plan, settings)
-    if not settings.resume and out.is_dir() and any(True for _ in out.iterdir()):
-        raise ShardError("folder is not empty", where=str(out), hint="Choose another, or go on with --resume.")
-    with exclusive(out / RECORDS / "lock", f"an ingest into {out}"):
+    _check_free(out, settings.resume)
+    with _lock(out):
+        if (out / MANIFEST).is_file():  # another has finished since
+            return _finished(out, plan, settings)
         _agree(out, plan)
         manifest = tally(plan, *_pack(out, catalogue, settings, progress))
+        _sweep(out, manifest)
         write_whole(out / MANIFEST, manifest.model_dump_json(indent=1))
-    remove_tree(out / RECORDS)
+        remove_tree(out / RECORDS)
     return manifest
+
+
+def _lock(out: Location) -> AbstractContextManager[None]:
+    return exclusive(out / RECORDS / "lock", f"an ingest into {out}")
+
+
+def _check_free(out: Location, resume: bool) -> None:
+    """Nothing may be there but what an ingest that was interrupted left, and nobody may be at it."""
+    if out.is_file():
+        raise ShardError("not a folder", where=str(out), hint="Choose another name.")
+    there = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    if not there or (resume and RECORDS in there):
+        return
+    if RECORDS not in there:
+        raise ShardError("folder is not empty", where=str(out), hint="Choose another.")
+    with _lock(out):
+        raise ShardError("folder is not empty", where=str(out), hint="Choose another, or go on with --resume.")
 
 
 def _plan(settings: IngestSettings, catalogue: Catalogue) -> Manifest:
@@ -79,6 +105,17 @@ def _finished(out: Location, plan: Manifest, settings: IngestSettings) -> Manife
     if (out / RECORDS).is_dir():
         remove_tree(out / RECORDS)
     return manifest
+
+
+def _sweep(out: Location, manifest: Manifest) -> None:
+    """Remove what killed runs left behind: files written aside, and parts that nothing is left of."""
+    parts = {out / part.file for found in manifest.splits.values() for part in found}
+    there: list[Location] = list(out.glob(f".{MANIFEST}.*"))
+    for split in SPLITS:
+        there += (out / split).iterdir() if (out / split).is_dir() else ()
+    for path in there:
+        if path not in parts:
+            path.unlink(missing_ok=True)
 
 
 def _agree(out: Location, plan: Manifest) -> None:
@@ -146,12 +183,16 @@ def _task(out: Location, catalogue: Catalogue, split: str, number: int, rows: li
 
 
 def _committed(out: Location) -> dict[str, PartRecord]:
-    """Parts that are there whole, by name. One that left patches out is done again: they may have been mended."""
+    """Parts that are there whole, by name; others are made anew, as are those that left patches out: these may have
+    been mended."""
     folder = out / RECORDS
     found: dict[str, PartRecord] = {}
     for split in SPLITS:
         for path in (folder / split).glob("part-*.json") if (folder / split).is_dir() else ():
-            record = PartRecord.model_validate_json(path.read_text())
+            try:
+                record = PartRecord.model_validate_json(path.read_bytes())
+            except ValidationError:  # damaged, or another version's
+                continue
             if record.part and not record.dropped and _has_size(out / record.part.file, record.part.bytes):
                 found[f"{split}/{path.stem}"] = record
     return found

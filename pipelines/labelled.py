@@ -14,6 +14,7 @@ are of BigEarthNet's 19, they are the 19.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import io
 from collections import Counter
@@ -24,20 +25,21 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipelines.bands import ALL_BANDS, parse_bands
+from pipelines.bands import ALL_BANDS, BAND_SETS, parse_bands
 from pipelines.catalogue import SPLITS, Catalogue, Dropped, drop
 from pipelines.errors import ArchiveError, BandError, PatchError, nearest
 from pipelines.labels import LABEL_NAMES, encode_many
 from pipelines.layout import Layout
 from pipelines.location import Location, fetcher, files_below
 from pipelines.manifest import BandColumn
-from pipelines.raster import Raster, read_raster
+from pipelines.raster import read_raster
 
 TABLE = "labels.csv"
 SEPARATOR = "|"
 
 _ENDINGS = (".tif", ".tiff")
 _LOOKED_AT = 64  # files from which bands and size are told
+_TAKEN = ("patch_id", "country", "crs", "x", "y", "labels")  # columns of a part beside its bands
 _HINT = f"Give {TABLE} the columns file and label, or file and labels (with {SEPARATOR} between them)."
 
 
@@ -85,13 +87,12 @@ def read_labelled(source: Location, bands: str, names: Sequence[str]) -> Catalog
 
 def _read_table(path: Location) -> pd.DataFrame:
     """Columns file, labels (lists), and split and country where they are."""
-    try:
-        table = pd.read_csv(io.BytesIO(path.read_bytes()), dtype=str, keep_default_na=False, skipinitialspace=True)
-    except (ValueError, UnicodeDecodeError):
-        raise ArchiveError("not a readable table", where=str(path), hint=_HINT) from None
-    table = table.rename(columns={"patch_id": "file"})
-    if "file" not in table or not {"label", "labels"} & set(table):
-        raise ArchiveError(f"columns are {', '.join(map(str, table))}", where=str(path), hint=_HINT)
+    table = _read_cells(path)
+    columns = [str(column) for column in table]
+    if "file" not in columns:
+        table = table.rename(columns={"patch_id": "file"})
+    if "file" not in table or len({"label", "labels"} & set(columns)) != 1 or len(set(columns)) != len(columns):
+        raise ArchiveError(f"columns are {', '.join(columns) or 'none'}", where=str(path), hint=_HINT)
     several = "labels" in table
     words = table["labels" if several else "label"]
     table["labels"] = [[part.strip() for part in text.split(SEPARATOR)] if several else [text] for text in words]
@@ -103,6 +104,29 @@ def _read_table(path: Location) -> pd.DataFrame:
         if strange:
             raise ArchiveError(f'unknown split "{strange[0]}"', where=str(path), hint=nearest(strange[0], SPLITS))
     return table
+
+
+def _read_cells(path: Location) -> pd.DataFrame:
+    """All cells as text without space around it."""
+    reader = csv.reader(io.StringIO(_text_of(path), newline=""), skipinitialspace=True, strict=True)
+    rows: list[list[str]] = []
+    try:
+        for row in filter(None, reader):
+            if rows and len(row) != len(rows[0]):
+                what = f"line {reader.line_num} has {len(row)} cells, the first has {len(rows[0])}"
+                raise ArchiveError(what, where=str(path), hint='Put quotes around names with commas: "a, b".')
+            rows.append([cell.strip() for cell in row])
+    except csv.Error as error:
+        what = f"line {reader.line_num} cannot be read ({error})"
+        raise ArchiveError(what, where=str(path), hint=_HINT) from None
+    return pd.DataFrame(rows[1:], columns=rows[0] if rows else [], dtype=str)
+
+
+def _text_of(path: Location) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ArchiveError("not a table in UTF-8", where=str(path), hint="Save it as CSV in UTF-8.") from None
 
 
 def _match_files(table: pd.DataFrame, source: Location, dropped: Dropped) -> pd.Series[str]:
@@ -147,35 +171,38 @@ def _encode(table: pd.DataFrame, path: Location) -> tuple[NDArray[np.uint8], tup
 def _layout(source: Location, files: list[str], bands: str, names: Sequence[str]) -> Layout:
     """What most of some files, from all over the folder, have in common."""
     fetch = fetcher(source)
-    forms: Counter[tuple[int, int, tuple[str, ...] | None]] = Counter()
-    for file in files[:: -(-len(files) // _LOOKED_AT)]:
+    forms: Counter[tuple[tuple[int, ...], tuple[str, ...] | None]] = Counter()
+    for file in sorted(files)[:: -(-len(files) // _LOOKED_AT)]:
         try:
             raster = read_raster(fetch(file))
         except (PatchError, OSError):
             continue
-        forms[_form(raster)] += 1
+        forms[raster.pixels.shape, raster.names] += 1
     if not forms:
         raise ArchiveError("none of the files can be read", where=str(source), hint="They must be GeoTIFFs.")
-    count, size, described = forms.most_common(1)[0][0]
-    if described:
-        given: tuple[str, ...] = ()
-        chosen = parse_bands(bands, described)
-    else:
-        given = tuple(names) or _names_for(count, bands)
-        if len(given) != count:
-            raise BandError(f"{len(given)} names for {count} bands", where="names", hint="Name every band once.")
-        chosen = given if "," in bands and len(bands.split(",")) == count else parse_bands(bands, given)
-    return Layout(kind="stack", bands=[BandColumn(name=band, size=size) for band in chosen], names=list(given))
+    ((count, height, width), described), _ = forms.most_common(1)[0]
+    if height != width:
+        raise ArchiveError(
+            f"images are {width}×{height} px", where=str(source), hint="Cut them to squares of one size."
+        )
+    if described and names and tuple(names) != described:
+        said = f"the files call their bands {', '.join(described)}"
+        raise BandError(said, where="names", hint="Leave it out, and choose by these names with --bands.")
+    known = described or tuple(names) or _names_for(count, bands)
+    _check_names(known, count)
+    chosen = known if _listed(bands) == known else parse_bands(bands, known)
+    given = [] if described else list(known)
+    return Layout(kind="stack", bands=[BandColumn(name=band, size=height) for band in chosen], names=given)
 
 
-def _form(raster: Raster) -> tuple[int, int, tuple[str, ...] | None]:
-    return raster.pixels.shape[0], raster.pixels.shape[1], raster.names
+def _listed(bands: str) -> tuple[str, ...]:
+    """The names in a comma list; none where it is a set's name."""
+    return () if bands.strip() in BAND_SETS else tuple(part.strip() for part in bands.split(","))
 
 
 def _names_for(count: int, bands: str) -> tuple[str, ...]:
-    listed = tuple(part.strip() for part in bands.split(","))
-    if len(listed) == count:
-        return listed
+    if len(_listed(bands)) == count:
+        return _listed(bands)
     if count == len(ALL_BANDS):
         return ALL_BANDS
     raise BandError(
@@ -183,3 +210,14 @@ def _names_for(count: int, bands: str) -> tuple[str, ...]:
         where="bands",
         hint=f"Name all {count} in file order, such as --bands {','.join(ALL_BANDS[:3])},….",
     )
+
+
+def _check_names(names: Sequence[str], count: int) -> None:
+    """Names become columns of the dataset, and are chosen by comma lists."""
+    if len(names) != count:
+        raise BandError(f"{len(names)} names for {count} bands", where="names", hint="Name every band once.")
+    for name in names:
+        if names.count(name) > 1:
+            raise BandError(f'two bands are called "{name}"', where="bands", hint="Give each band a name of its own.")
+        if name in _TAKEN or name in BAND_SETS or "," in name or name != name.strip() or not name:
+            raise BandError(f'no band can be called "{name}"', where="bands", hint="Give it another name.")

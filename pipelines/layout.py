@@ -6,6 +6,7 @@ object store or a tar. Flows out: a `Patch`, or a PatchError with the reason for
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -26,6 +27,9 @@ Fetch = Callable[[str], bytes]
 _SHIFT = 1.0
 """Bands of one patch may lie this far apart, in the units of its coordinates, before they are of different places."""
 
+_ONE_FILE = {errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EIO}
+"""What is wrong with one file; anything else is wrong with the machine, and no reason to leave a patch out."""
+
 
 class Layout(Settings):
     """Where a patch's bands are.
@@ -44,16 +48,13 @@ def read_patch(layout: Layout, place: str, fetch: Fetch) -> Patch:
     Raises:
         PatchError: a file is missing, damaged, or not what the layout says; `where` names the band.
     """
-    patch = _read_files(layout, place, fetch) if layout.kind == "files" else _read_stack(layout, place, fetch)
-    if not any(array.any() for array in patch.pixels.values()):
-        raise PatchError("all pixels are empty")
-    return patch
+    return _read_files(layout, place, fetch) if layout.kind == "files" else _read_stack(layout, place, fetch)
 
 
 def _read_files(layout: Layout, place: str, fetch: Fetch) -> Patch:
     stem = f"{place}/{place.rsplit('/', 1)[-1]}"
     pixels: dict[str, NDArray[np.uint16]] = {}
-    crs, bounds = "", None
+    crs, bounds, blank = "", None, True
     for band in layout.bands:
         raster = _fetch_raster(f"{stem}_{band.name}.tif", fetch, band.name)
         if raster.pixels.shape != (1, band.size, band.size):
@@ -61,10 +62,13 @@ def _read_files(layout: Layout, place: str, fetch: Fetch) -> Patch:
         if raster.pixels.dtype != np.uint16:
             raise PatchError("wrong type", where=band.name)
         pixels[band.name] = raster.pixels[0]
+        blank = blank and _is_blank(raster.pixels, raster.nodata)
         if len(pixels) == 1:
             crs, bounds = raster.crs, raster.bounds
         elif raster.crs != crs or not _same_place(raster.bounds, bounds):
             raise PatchError("bands lie in different places", where=band.name)
+    if blank:
+        raise _blank()
     return Patch(pixels, crs, bounds)
 
 
@@ -73,6 +77,10 @@ def _fetch_raster(file: str, fetch: Fetch, band: str = "") -> Raster:
         return read_raster(fetch(file))
     except FileNotFoundError:
         raise PatchError("missing file", where=band) from None
+    except OSError as error:
+        if error.errno not in _ONE_FILE:
+            raise
+        raise PatchError(f"unreadable file ({(error.strerror or '').lower()})", where=band) from None
     except PatchError as error:
         raise PatchError(error.what, where=band) from None
 
@@ -86,17 +94,23 @@ def _same_place(one: Bounds | None, other: Bounds | None) -> bool:
 def _read_stack(layout: Layout, place: str, fetch: Fetch) -> Patch:
     raster = _fetch_raster(place, fetch)
     names = list(raster.names or layout.names)
-    if len(names) != len(raster.pixels) or any(band.name not in names for band in layout.bands):
+    if len(names) != len(raster.pixels) or any(names.count(band.name) != 1 for band in layout.bands):
         raise PatchError("wrong bands")
-    pixels = {}
-    for band in layout.bands:
-        array = raster.pixels[names.index(band.name)]
-        if array.shape != (band.size, band.size):
-            raise PatchError("wrong size")
-        pixels[band.name] = _whole_numbers(array)
-    if raster.nodata is not None and all((array == raster.nodata).all() for array in pixels.values()):
-        raise PatchError("all pixels are empty")
-    return Patch(pixels, raster.crs, raster.bounds)
+    if any(raster.pixels.shape[1:] != (band.size, band.size) for band in layout.bands):
+        raise PatchError("wrong size")
+    arrays = {band.name: raster.pixels[names.index(band.name)] for band in layout.bands}
+    if all(_is_blank(array, raster.nodata) for array in arrays.values()):
+        raise _blank()
+    return Patch({name: _whole_numbers(array) for name, array in arrays.items()}, raster.crs, raster.bounds)
+
+
+def _is_blank(array: NDArray[Any], nodata: float | None) -> bool:
+    """Whether there is nothing but 0, or nothing but what the file calls no data."""
+    return not array.any() or (nodata is not None and bool((array == nodata).all()))
+
+
+def _blank() -> PatchError:
+    return PatchError("all pixels are empty")
 
 
 def _whole_numbers(array: NDArray[Any]) -> NDArray[np.uint16]:

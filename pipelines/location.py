@@ -11,12 +11,12 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 import fsspec
 from upath import UPath
 
-from pipelines.errors import SettingsError, TooLargeError
+from pipelines.errors import ServiceError, SettingsError, TooLargeError
 
 MAX_FILE_BYTES = 64 * 2**20
 """No file of a patch is larger; one that is, is not read into memory."""
@@ -33,15 +33,39 @@ def locate(address: str | Location) -> Location:
     if isinstance(address, UPath):
         return address
     text = str(address)
-    if "://" not in text:
-        return Path(text).resolve()
-    scheme = text.split("://")[0]
+    scheme, colon, path = text.partition("://")
+    if not colon or scheme == "file":
+        return Path(path or text).resolve()
     try:
         fsspec.get_filesystem_class(scheme)
     except (ImportError, ValueError) as error:
         hint = "For s3:// install landsweep[s3]." if scheme == "s3" else f"{error}."
         raise SettingsError(f"{scheme}:// addresses cannot be read here", where=text, hint=hint) from None
-    return UPath(text)
+    return UPath(text, use_listings_cache=False)  # other processes write there: what was listed once is soon untrue
+
+
+def reach(location: Location) -> None:
+    """See that what lies behind an address answers, whether there is something or nothing.
+
+    The clients of stores say "not there" of files that they cannot ask for, so ask this before you believe them.
+
+    Raises:
+        ServiceError: it does not answer, or lets nobody in.
+    """
+    if isinstance(location, Path):
+        return
+    try:
+        location.fs.info(location.path)
+    except FileNotFoundError:
+        return
+    except Exception as error:  # each store's client has its own
+        raise unreachable(location, error) from None
+
+
+def unreachable(location: Location, error: Exception) -> ServiceError:
+    """What to raise for whatever a store's client raised."""
+    hint = "Check the address, and the credentials in the environment."
+    return ServiceError(f"the store does not do it ({error})", where=str(location), hint=hint)
 
 
 def is_local(location: Location) -> bool:
@@ -53,45 +77,89 @@ def subfolders(location: Location) -> Iterator[str]:
     """Names of the folders in a folder, in no order. Half a million take a second on a disk."""
     if isinstance(location, Path):
         with os.scandir(location) as entries:
-            yield from (entry.name for entry in entries if entry.is_dir())
+            yield from (entry.name for entry in entries if _is_folder(entry))
     else:
         yield from (str(child["name"]).rstrip("/").rsplit("/", 1)[-1] for child in _listing(location, "directory"))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def files_below(location: Location) -> Iterator[str]:
     """Paths, relative to a folder, of all files in it and below. Links to folders are not followed: no loops."""
     if isinstance(location, Path):
-        for folder, _, names in os.walk(location):
+        for folder, _, names in os.walk(location, onerror=_refuse):
             yield from (Path(folder, name).relative_to(location).as_posix() for name in names)
     else:
         prefix = location.path.rstrip("/") + "/"
         yield from (str(path).removeprefix(prefix) for path in location.fs.find(location.path))
 
 
+def _refuse(error: OSError) -> NoReturn:
+    raise error
+
+
 def fetcher(root: Location) -> Callable[[str], bytes]:
     """A function that reads a file whole by its path below `root`.
 
-    It raises FileNotFoundError where there is none, and TooLargeError before reading one of more than 64 MiB.
+    It raises FileNotFoundError where there is none, TooLargeError before reading one of more than 64 MiB, and
+    ServiceError where a store does not answer.
     """
     if not isinstance(root, Path):
-        return lambda name: root.joinpath(name).read_bytes()
+        return lambda name: _fetch_remote(root, name)
     prefix = f"{root}/"
 
     def fetch(name: str) -> bytes:
         with open(prefix + name, "rb", buffering=0) as file:
             if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
-                raise TooLargeError(f"file has more than {MAX_FILE_BYTES // 2**20} MiB")
+                raise _too_large()
             return file.readall()
 
     return fetch
 
 
+def _fetch_remote(root: UPath, name: str) -> bytes:
+    """In one request: a store is asked for no more than may be read, in place of how much there is."""
+    path = f"{root.path}/{name}"
+    try:
+        data = bytes(root.fs.cat_file(path, end=MAX_FILE_BYTES + 1))
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # each store's client has its own
+        if _is_empty(root, path):  # and there is no such range of nothing
+            return b""
+        raise unreachable(root / name, error) from None
+    if len(data) > MAX_FILE_BYTES:
+        raise _too_large()
+    return data
+
+
+def _is_empty(root: UPath, path: str) -> bool:
+    try:
+        return bool(root.fs.size(path) == 0)
+    except Exception:  # as above
+        return False
+
+
+def _too_large() -> TooLargeError:
+    return TooLargeError(f"file has more than {MAX_FILE_BYTES // 2**20} MiB")
+
+
 def remove_tree(location: Location) -> None:
-    """Remove a folder and what is in it."""
+    """Remove a folder and what is in it, as far as it is still there."""
     if isinstance(location, Path):
-        shutil.rmtree(location)
-    else:
+        shutil.rmtree(location, onerror=_unless_gone)
+    elif location.is_dir():
         location.fs.rm(location.path, recursive=True)
+
+
+def _unless_gone(_act: object, _path: str, found: tuple[type[BaseException], BaseException, object]) -> None:
+    if not isinstance(found[1], FileNotFoundError):
+        raise found[1]
 
 
 def _listing(location: UPath, kind: str) -> Iterator[dict[str, object]]:

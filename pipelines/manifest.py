@@ -20,7 +20,7 @@ from pydantic import Field, ValidationError
 
 from pipelines.errors import BandError, ShardError, nearest
 from pipelines.files import sha256_of
-from pipelines.location import Location, is_local, locate
+from pipelines.location import Location, is_local, locate, reach
 from pipelines.settings import Settings
 
 FORMAT_VERSION = 2
@@ -102,8 +102,10 @@ def open_dataset(folder: Location | str) -> Manifest:
 
     Raises:
         ShardError: no dataset there, one of another format, or one whose files do not match its manifest.
+        ServiceError: the object store does not answer.
     """
     folder = locate(folder)
+    reach(folder)
     path = folder / MANIFEST
     if not path.is_file():
         what = "no such dataset folder" if not folder.is_dir() else f"not a dataset: {MANIFEST} is missing"

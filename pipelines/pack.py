@@ -3,8 +3,6 @@
 Flows in: a `PartTask` (which patches, which part) and a way to fetch their files. Flows out: a committed part and its
 `PartRecord`, the sums from which the manifest's statistics are made. Both are stored when this returns, the record
 last, so an ingest that is killed does no part twice and commits each once.
-
-Sums are kept as whole numbers: they are exact, so a resumed ingest ends in the same manifest to the last digit.
 """
 
 from __future__ import annotations
@@ -23,10 +21,9 @@ from pipelines.manifest import Part
 from pipelines.patch import Patch
 from pipelines.settings import Settings
 from pipelines.shards import write_part
+from pipelines.sums import BandSums, sums_of
 
 RECORDS = ".ingest"
-
-_BLOCK = 8  # patches whose numbers stay in a core's cache while they are summed
 
 
 class PartTask(Settings):
@@ -49,12 +46,6 @@ class PartTask(Settings):
     @property
     def record(self) -> Location:
         return locate(self.out) / RECORDS / f"{self.name}.json"
-
-
-class BandSums(Settings):
-    pixels: int
-    total: int
-    squares: int
 
 
 class PartRecord(Settings):
@@ -98,7 +89,7 @@ def pack_part(task: PartTask, fetch: Fetch) -> PartRecord:
     if kept:
         pixels = {band: array[: len(kept)] for band, array in pixels.items()}
         part = write_part(locate(task.out), f"{task.name}.parquet", _columns(task, kept, patches, labels), pixels)
-        sums = {band: _sums(array) for band, array in pixels.items()}
+        sums = {band: sums_of(array) for band, array in pixels.items()}
     record = PartRecord(
         split=task.split,
         part=part,
@@ -121,13 +112,3 @@ def _columns(task: PartTask, kept: list[int], patches: list[Patch], labels: NDAr
         "y": [corner[1] for corner in corners],
         "labels": labels,
     }
-
-
-def _sums(array: NDArray[np.uint16]) -> BandSums:
-    total = squares = 0
-    for start in range(0, len(array), _BLOCK):
-        numbers = array[start : start + _BLOCK].astype(np.uint32)
-        total += int(numbers.sum(dtype=np.uint64))
-        numbers *= numbers  # 65,535² is less than 2³²
-        squares += int(numbers.sum(dtype=np.uint64))
-    return BandSums(pixels=array.size, total=total, squares=squares)

@@ -82,8 +82,7 @@ class Part:
     def load(self, url: str, progress: Callable[[int, int | None], None]) -> None:
         """Take up what an earlier run left of this URL's file, hashing it; what it left of another, throw away."""
         stamp = self._read_note()
-        size = os.fstat(self._file.fileno()).st_size
-        if stamp is None or stamp.url != url or (stamp.size is not None and size > stamp.size):
+        if stamp is None or stamp.url != url:
             self.discard()
             return
         self.stamp = stamp

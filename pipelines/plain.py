@@ -3,16 +3,19 @@
 GDAL takes half a millisecond to open a file of 29 kB, and BigEarthNet has seven million of them. What such a file
 holds lies in the open: a directory of a dozen tags, and then the pixels. So this reads the tags, checks that they
 say nothing unusual, and takes the pixels as they lie, thirty times faster. Whatever is not plain goes to GDAL
-(`raster`): compressed, tiled, of several bands, with a palette, scale, mask or second image.
+(`raster`): compressed, tiled, of several bands, with a palette, scale, mask or second image, in other coordinates than
+WGS 84 / UTM.
 
 Flows in: the bytes of a file. Flows out: pixels and place, or None where GDAL should be asked.
-Source: TIFF 6.0, sections 2 and 3; OGC GeoTIFF 1.1, sections 7.1 and 7.3 (keys 1024, 2048 and 3072).
+Source: TIFF 6.0, sections 2 and 3; OGC GeoTIFF 1.1, sections 7.1 and 7.3 (keys 1024, 1025 and 3072).
 """
 
 from __future__ import annotations
 
+import math
 import struct
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,21 +25,31 @@ from pipelines.errors import PatchError
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _OFFSETS, _ORIENTATION, _SAMPLES, _STRIP_HEIGHT, _COUNTS = 273, 274, 277, 278, 279
 _PLANES, _PREDICTOR, _FORMAT = 284, 317, 339
-_SCALE, _TIEPOINT, _GEO_KEYS, _GEO_DOUBLES, _GEO_TEXT = 33550, 33922, 34735, 34736, 34737
-_NODATA = 42113
+_SCALE, _TIEPOINT, _GEO_KEYS, _GEO_TEXT = 33550, 33922, 34735, 34737
 
-_PLAIN_VALUES = {_BITS: 16, _COMPRESSION: 1, _ORIENTATION: 1, _SAMPLES: 1, _PLANES: 1, _PREDICTOR: 1, _FORMAT: 1}
+_PLAIN_VALUES = {
+    _BITS: 16,
+    _COMPRESSION: 1,
+    _PHOTOMETRIC: 1,
+    _ORIENTATION: 1,
+    _SAMPLES: 1,
+    _PLANES: 1,
+    _PREDICTOR: 1,
+    _FORMAT: 1,
+}
 """Tags that must have this value where they are given: 16-bit unsigned, uncompressed, upright, one band."""
 
-_HARMLESS = {_WIDTH, _HEIGHT, _PHOTOMETRIC, _OFFSETS, _STRIP_HEIGHT, _COUNTS, _GEO_DOUBLES, _GEO_TEXT}
-_KNOWN = set(_PLAIN_VALUES) | _HARMLESS | {_SCALE, _TIEPOINT, _GEO_KEYS}
-_MIN_IS_BLACK = 1
-
 _ENTRY = struct.Struct("<HHI4s")
-_SIZES = {3: ("H", 2), 4: ("I", 4), 12: ("d", 8), 2: ("s", 1)}
+_SHORT, _WHOLE, _DOUBLE, _TEXT = {3: ("H", 2)}, {3: ("H", 2), 4: ("I", 4)}, {12: ("d", 8)}, {2: ("s", 1)}
+_FORMS = dict.fromkeys((*_PLAIN_VALUES, _WIDTH, _HEIGHT, _OFFSETS, _STRIP_HEIGHT, _COUNTS), _WHOLE)
+_FORMS |= {_SCALE: _DOUBLE, _TIEPOINT: _DOUBLE, _GEO_KEYS: _SHORT, _GEO_TEXT: _TEXT}
+"""Every tag that a plain file may have, with the types that it may have: their codes in `struct`, and bytes."""
 
-_GEOGRAPHIC, _PROJECTED = 2048, 3072
-_USER_DEFINED = 32767
+_MODEL, _RASTER, _SYSTEM = 1024, 1025, 3072
+_KEYS = {_MODEL: 1, _RASTER: 1, 2054: 9102, 3076: 9001}
+"""Projected coordinates; pixels are areas; degrees; metres."""
+_CITATIONS = (1026, 2049, 3073)
+_UTM = (*range(32601, 32661), *range(32701, 32761))
 
 Bounds = tuple[float, float, float, float]
 
@@ -65,7 +78,7 @@ def read_plain(data: bytes) -> Plain | None:
         raise PatchError("file is cut off") from None
 
 
-Tags = dict[int, tuple[int | float, ...]]
+Tags = dict[int, tuple[Any, ...]]
 
 
 def _directory(data: bytes) -> Tags | None:
@@ -78,56 +91,83 @@ def _directory(data: bytes) -> Tags | None:
         return None
     tags: Tags = {}
     for tag, kind, length, inline in _ENTRY.iter_unpack(data[at + 2 : end]):
-        if tag not in _KNOWN or kind not in _SIZES or tag in tags:
+        form = _FORMS.get(tag, {}).get(kind)
+        if form is None or tag in tags:
             return None
-        code, size = _SIZES[kind]
-        if tag == _GEO_TEXT:
-            continue
-        form = f"<{length}{code}"
+        code, size = form
         if length * size <= 4:
-            tags[tag] = struct.unpack_from(form, inline)
+            tags[tag] = struct.unpack_from(f"<{length}{code}", inline)
         else:
-            tags[tag] = struct.unpack_from(form, data, int.from_bytes(inline, "little"))
+            tags[tag] = struct.unpack_from(f"<{length}{code}", data, int.from_bytes(inline, "little"))
     return tags
 
 
 def _read(data: bytes, tags: Tags) -> Plain | None:
-    if not {_WIDTH, _HEIGHT, _BITS, _OFFSETS, _COUNTS} <= tags.keys() or tags.get(_PHOTOMETRIC, (1,)) != (1,):
+    if any(tags.get(tag, (value,)) != (value,) for tag, value in _PLAIN_VALUES.items()) or _BITS not in tags:
         return None
-    if any(tags.get(tag, (value,)) != (value,) for tag, value in _PLAIN_VALUES.items()):
+    width, height = (_single(tags, tag) for tag in (_WIDTH, _HEIGHT))
+    start = _start(tags, width, height)
+    place = _place(tags, width, height)
+    if start is None or place is None:
         return None
-    (width,), (height,) = tags[_WIDTH], tags[_HEIGHT]
-    start, total = tags[_OFFSETS][0], sum(tags[_COUNTS])
-    strips = zip(tags[_OFFSETS], tags[_COUNTS], strict=False)
-    ends = [offset + size for offset, size in strips]
-    contiguous = list(tags[_OFFSETS][1:]) == ends[:-1] and len(tags[_OFFSETS]) == len(tags[_COUNTS])
-    if not contiguous or total != 2 * width * height or not total:
-        return None
-    if start + total > len(data):
+    if start + 2 * width * height > len(data):
         raise PatchError("file is cut off")
-    place = _place(tags, int(width), int(height))
-    if place is None:
-        return None
-    pixels = np.frombuffer(data, "<u2", int(width * height), int(start)).reshape(int(height), int(width))
+    pixels = np.frombuffer(data, "<u2", width * height, start).reshape(height, width)
     return Plain(pixels, *place)
+
+
+def _single(tags: Tags, tag: int, default: int = 0) -> int:
+    """A tag's one value; 0 where it has more or fewer."""
+    values = tags.get(tag, (default,))
+    return values[0] if len(values) == 1 else 0
+
+
+def _start(tags: Tags, width: int, height: int) -> int | None:
+    """Where the pixels begin; None where the strips do not follow each other, or are not of the size that they say."""
+    rows = min(_single(tags, _STRIP_HEIGHT, height), height)
+    offsets, counts = tags.get(_OFFSETS, ()), tags.get(_COUNTS, ())
+    if not width or not rows or not len(offsets) == len(counts) == -(-height // rows):
+        return None
+    start, strip = offsets[0], 2 * width * rows
+    last = 2 * width * height - strip * (len(counts) - 1)
+    whole = all(count == strip for count in counts[:-1]) and counts[-1] == last
+    follow = all(offset == start + strip * number for number, offset in enumerate(offsets))
+    return start if whole and follow and start >= 8 else None
 
 
 def _place(tags: Tags, width: int, height: int) -> tuple[int, Bounds | None] | None:
     """EPSG code and bounds; (0, None) where the file claims no place, None where only GDAL can tell."""
-    if not tags.keys() & {_SCALE, _TIEPOINT, _GEO_KEYS}:
+    if not tags.keys() & {_SCALE, _TIEPOINT, _GEO_KEYS, _GEO_TEXT}:
         return 0, None
     scale, tie, keys = (tags.get(tag, ()) for tag in (_SCALE, _TIEPOINT, _GEO_KEYS))
-    epsg = _epsg(keys)
-    if len(scale) != 3 or len(tie) != 6 or tie[:3] != (0, 0, 0) or not epsg:
+    epsg = _utm(keys, *tags.get(_GEO_TEXT, (b"",)))
+    if not epsg or len(scale) != 3 or len(tie) != 6 or tie[:3] != (0, 0, 0) or min(scale[:2]) <= 0:
         return None
-    left, top = float(tie[3]), float(tie[4])
-    return epsg, (left, top - scale[1] * height, left + scale[0] * width, top)
+    left, top = tie[3], tie[4]
+    bounds = (left, top - scale[1] * height, left + scale[0] * width, top)
+    return (epsg, bounds) if all(map(math.isfinite, bounds)) else None
 
 
-def _epsg(keys: tuple[int | float, ...]) -> int:
-    """The code in the key directory, 0 where it defines its own system or counts pixels from their centres."""
-    entries = {key: value for key, place, _, value in zip(*[iter(keys[4:])] * 4, strict=False) if place == 0}
-    if entries.get(1025, 1) != 1:
+@lru_cache(maxsize=256)
+def _utm(keys: tuple[int, ...], text: bytes) -> int:
+    """The EPSG code of a WGS 84 / UTM zone; 0 where a key says anything else.
+
+    GDAL looks for further definitions in the text that keys point to, and all that it knows have `=` in them.
+    """
+    version, entries = keys[:4], list(zip(*[iter(keys[4:])] * 4, strict=False))
+    if version not in ((1, 1, 0, len(entries)), (1, 1, 1, len(entries))) or len(keys) != 4 + 4 * len(entries):
         return 0
-    code = int(entries.get(_PROJECTED, entries.get(_GEOGRAPHIC, 0)))
-    return 0 if code == _USER_DEFINED else code
+    if (
+        b"=" in text
+        or text.find(b"\0") != len(text) - 1
+        or sorted({key for key, *_ in entries}) != [key for key, *_ in entries]
+    ):
+        return 0
+    found: dict[int, int] = {}
+    for key, where, count, value in entries:
+        if key in _CITATIONS and where == _GEO_TEXT and value + count <= len(text):
+            continue
+        if where or count != 1 or value not in ((_KEYS[key],) if key in _KEYS else _UTM if key == _SYSTEM else ()):
+            return 0
+        found[key] = value
+    return found[_SYSTEM] if found.keys() >= {_MODEL, _RASTER, _SYSTEM} else 0

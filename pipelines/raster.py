@@ -15,7 +15,7 @@ from typing import Any
 
 import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader, MemoryFile
 
 from pipelines.errors import PatchError
@@ -77,7 +77,7 @@ def open_bytes(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Iterator[Dataset
                     hint = "Export it without external overviews."
                     raise PatchError("file refers to overviews outside itself", hint=hint)
                 yield source
-        except RasterioError:
+        except (RasterioError, CRSError, UnicodeDecodeError):  # the last: text in it that is none
             raise PatchError(
                 "file is damaged or cut off: its pixels cannot be decoded", hint="Send the whole file again."
             ) from None

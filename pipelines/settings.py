@@ -183,3 +183,14 @@ class DownloadSettings(Settings):
     unpack: bool = Field(default=False, description="unpack the archive when it is there and verified")
     tries: int = Field(default=8, ge=1, le=100, description="tries in a row that bring nothing new before it ends")
     timeout: float = Field(default=60, gt=0, le=3600, description="seconds of silence after which a try ends")
+
+
+class StatsSettings(Settings):
+    """What `landsweep data stats` counts."""
+
+    shards: Address = Field(description="dataset folder, here or by URL")
+    out: Address = Field(
+        default="", description="folder for statistics.json and figures; none are written if not given"
+    )
+    pixels: bool = Field(default=True, description="read the bands too; labels alone take seconds")
+    threads: int = Field(default=0, ge=0, description="row groups read at a time; 0 takes one per core")

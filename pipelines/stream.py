@@ -27,8 +27,8 @@ from pipelines.location import Location, locate
 from pipelines.manifest import PACK_HINT, Manifest, Part
 from pipelines.shards import OpenPart, decode_columns, open_part
 
-WINDOW_BYTES = 192 * 2**20
-"""Native pixels of one window: 1,200 patches of all bands, 2,200 of RGB. A stream holds up to two of them."""
+WINDOW_BYTES = 64 * 2**20
+"""Native pixels of one window: 410 patches of all bands, 750 of RGB. A stream holds up to two of them."""
 
 THREADS = 2
 """Readers of a stream. Two keep up with a GPU that takes 5,000 patches a second."""

@@ -5,13 +5,13 @@ Flows in: a manifest without rows, and the `PartRecord` of every part in order. 
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 
 from pipelines.catalogue import SPLITS
 from pipelines.errors import ArchiveError
 from pipelines.manifest import Manifest, Statistics
-from pipelines.pack import BandSums, PartRecord
+from pipelines.pack import PartRecord
+from pipelines.sums import NOTHING, BandSums
 
 
 def tally(plan: Manifest, records: list[PartRecord], left_out: dict[str, list[str]]) -> Manifest:
@@ -56,8 +56,7 @@ def _country_counts(records: list[PartRecord]) -> dict[str, int]:
 
 
 def _statistics(sums: list[BandSums]) -> Statistics:
-    """Mean and (population) standard deviation from exact sums."""
-    pixels, total, squares = (sum(getattr(each, name) for each in sums) for name in ("pixels", "total", "squares"))
-    if not pixels:
+    whole = sum(sums, NOTHING)
+    if not whole.pixels:
         raise ArchiveError("no patch could be read", hint="Check the archive's files.")
-    return Statistics(mean=total / pixels, std=math.sqrt(max(pixels * squares - total * total, 0)) / pixels)
+    return Statistics(mean=whole.mean, std=whole.std)

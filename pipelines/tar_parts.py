@@ -78,7 +78,7 @@ def tar_parts(
 def _patches(catalogue: Catalogue, passed: Passed) -> Iterator[tuple[int, Files]]:
     """Each patch of the catalogue as it comes by: its row, and its files."""
     known = {place: row for row, place in enumerate(catalogue.rows["place"])}
-    left_out = {patch_id for ids in catalogue.dropped.values() for patch_id in ids}
+    left_out = catalogue.others.union(*catalogue.dropped.values())
     for place, files in _folders(members(catalogue.root), str(catalogue.root)):
         row = known.get(place)
         if row is not None:

@@ -41,7 +41,7 @@ def report(values: dict[str, Any], as_json: bool, table: str = "") -> None:
         if key != table:
             shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
             shown = ", ".join(map(str, shown)) if isinstance(shown, list) else shown
-            typer.echo(f"{key}: {shown}")
+            typer.echo(f"{key}: {shown if shown != '' else 'none'}")
     if table:
         _print_table(values[table])
 
@@ -73,5 +73,6 @@ def progress_bar(unit: str, label: str = "") -> Iterator[Callable[[int, int], No
     counts = (DownloadColumn(), TransferSpeedColumn()) if unit == "bytes" else (MofNCompleteColumn(),)
     columns = (TextColumn("{task.description}"), BarColumn(), *counts, TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task(label or unit, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total or None)
+        # Not seen before there is something to tell: what is refused at once needs no bar.
+        task = progress.add_task(label or unit, total=None, visible=False)
+        yield lambda done, total: progress.update(task, completed=done, total=total or None, visible=True)

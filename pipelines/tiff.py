@@ -66,7 +66,7 @@ def check_claims(data: bytes, limits: Limits = DEFAULT_LIMITS) -> None:
         raise UnsupportedError(f"not a GeoTIFF but a {_kind(data)}", hint=_EXPORT_HINT)
     try:
         _walk(data, limits)
-    except struct.error:
+    except (struct.error, OverflowError):  # the latter: an offset of 2⁶³ bytes or more
         raise PatchError("file is cut off in its header", hint="Send the whole file.") from None
 
 

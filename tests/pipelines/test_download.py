@@ -13,10 +13,11 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
+import httpx
 import pytest
 import zstandard
 
@@ -30,11 +31,12 @@ from pipelines.errors import (
     SettingsError,
     StorageError,
 )
-from pipelines.fetch import Fetched, Patience
+from pipelines.fetch import Fetched, Patience, fetch
 from pipelines.files import exclusive
 from pipelines.settings import DownloadSettings
-from pipelines.sources import SOURCES, shown, source_of
+from pipelines.sources import SOURCES, Source, shown, source_of
 from tests.pipelines.faulty_server import Fault, Server, serving
+from tests.pipelines.small_disk import grow, small_disk
 
 ROOT = Path(__file__).parents[2]
 CONTENT = random.Random(0).randbytes(300_000)
@@ -150,15 +152,31 @@ def test_part_without_a_validator_is_gone_on_with_only_on_a_checksum(tmp_path: P
             assert "if-range" not in server.asked[1]
 
 
-def test_part_of_another_url_or_without_its_note_is_not_used(tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", [100_000, 300_000, 300_001])
+def test_part_of_another_url_is_not_used(tmp_path: Path, left: int) -> None:
     with serving(OTHER, broken()) as server:
         refused(ServiceError, server, tmp_path, tries=1)
+    (tmp_path / "file.bin.part").write_bytes((OTHER + b"1")[:left])
     with serving(CONTENT) as server:  # another port is another URL
         assert run(server, tmp_path, "").path.read_bytes() == CONTENT
-    (tmp_path / "file.bin").rename(tmp_path / "file.bin.part")
-    with serving(CONTENT) as server:
-        assert run(server, tmp_path, "").path.read_bytes() == CONTENT
         assert server.ranges == [""]
+
+
+@pytest.mark.parametrize("note", [None, b"", b"{}", b'{"url": 1}'])
+def test_part_without_a_sound_note_is_not_used(tmp_path: Path, note: bytes | None) -> None:
+    (tmp_path / "file.bin.part").write_bytes(CONTENT[:100_000])
+    if note is not None:
+        (tmp_path / "file.bin.part.json").write_bytes(note)
+    with serving(CONTENT) as server:
+        assert run(server, tmp_path).path.read_bytes() == CONTENT
+        assert server.ranges == [""]
+
+
+def test_part_that_is_too_long_is_started_over(tmp_path: Path) -> None:
+    with serving(CONTENT, broken()) as server:
+        refused(ServiceError, server, tmp_path, tries=1)
+        (tmp_path / "file.bin.part").write_bytes(CONTENT + b"1")
+        assert run(server, tmp_path, "").path.read_bytes() == CONTENT
 
 
 def test_wrong_checksum_is_fetched_once_more_and_then_refused(tmp_path: Path) -> None:
@@ -272,11 +290,25 @@ def test_bytes_behind_the_stated_length_are_not_of_the_file(tmp_path: Path) -> N
         assert run(server, tmp_path, "").path.read_bytes() == CONTENT
 
 
+def test_known_size_tells_a_cut_from_the_end_and_another_file_from_this(tmp_path: Path) -> None:
+    with serving(CONTENT, [Fault(framing="none", cut=100_000)]) as server, httpx.Client() as client:
+        source = Source("file.bin", server.url, MD5, len(CONTENT))
+        patience = Patience(sleep=lambda _: None)
+        assert fetch(source, tmp_path, client, patience).path.read_bytes() == CONTENT
+        assert server.ranges == ["", "bytes=100000-"]
+        other = replace(source, name="other.bin", bytes=len(CONTENT) + 1)
+        with pytest.raises(ServiceError, match="a file of 300,000 bytes, expected 300,001"):
+            fetch(other, tmp_path, client, patience)
+        assert len(server.asked) == 3
+
+
 def test_answer_compressed_for_the_way_is_refused(tmp_path: Path) -> None:
     with serving(CONTENT, [Fault(headers={"Content-Encoding": "gzip"})]) as server:
         assert server.asked == []
         assert "sent the file as gzip" in refused(ServiceError, server, tmp_path)
         assert server.asked[0]["accept-encoding"] == "identity"
+    with serving(CONTENT, [Fault(headers={"Content-Encoding": "x-gzip"})], name="file.tar.gz") as server:
+        assert run(server, tmp_path).path.read_bytes() == CONTENT, "servers call a .gz so, and send it as it is"
 
 
 def test_redirects_are_followed_to_http_only(tmp_path: Path) -> None:
@@ -288,6 +320,12 @@ def test_redirects_are_followed_to_http_only(tmp_path: Path) -> None:
             assert "not followed" in refused(ServiceError, first, tmp_path / "b")
         first.faults = [Fault(status=302, headers={"Location": first.url})] * 50
         assert "redirects" in refused(ServiceError, first, tmp_path / "b")
+
+
+def test_redirect_does_not_give_up_https(tmp_path: Path) -> None:
+    answers = httpx.MockTransport(lambda _: httpx.Response(302, headers={"Location": "http://example.org/file.bin"}))
+    with pytest.raises(ServiceError, match="from https to http"):
+        download(DownloadSettings(out=tmp_path, url="https://example.org/file.bin"), transport=answers)
 
 
 def test_secrets_of_the_url_are_in_no_message_and_no_file(tmp_path: Path) -> None:
@@ -311,6 +349,8 @@ def test_secrets_of_the_url_are_in_no_message_and_no_file(tmp_path: Path) -> Non
         ("http://[::1", "not a URL"),
         ("https://example.org/", "does not end in a file's name"),
         ("https://example.org/a/..%2f..%2fb", "does not end in a file's name"),
+        ("https://example.org/a%2fb", "does not end in a file's name"),
+        ("https://example.org/a%5Cb", "does not end in a file's name"),
         ("https://example.org/.bashrc", "does not end in a file's name"),
         ("https://example.org/a%0ab", "does not end in a file's name"),
     ],
@@ -363,28 +403,16 @@ def test_file_that_cannot_fit_is_not_begun(tmp_path: Path) -> None:
     assert "file.bin" in message and "MiB more are needed" in message
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, of 256 KiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], capture_output=True, text=True)
-    if made.returncode:
-        pytest.skip(f"a small disk must be mounted, which is not permitted here: {made.stderr.strip()}")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
-
-
-def test_full_disk_keeps_the_part_and_goes_on_with_room(small_disk: Path) -> None:
+def test_full_disk_keeps_the_part_and_goes_on_with_room(tmp_path: Path) -> None:
     """The length is not told, so that the disk is found full only in the middle."""
-    with serving(CONTENT, [Fault(framing="chunked")]) as server:
-        message = refused(StorageError, server, small_disk)
+    with small_disk(tmp_path) as disk, serving(CONTENT, [Fault(framing="chunked")]) as server:
+        message = refused(StorageError, server, disk)
         assert "file.bin" in message and "needed" in message
-        kept = len(part_of(small_disk))
+        kept = len(part_of(disk))
         assert kept > 100_000
-        assert part_of(small_disk) == CONTENT[:kept]
-        subprocess.run(["mount", "-o", "remount,size=1m", small_disk], check=True)
-        assert run(server, small_disk).path.read_bytes() == CONTENT
+        assert part_of(disk) == CONTENT[:kept]
+        grow(disk)
+        assert run(server, disk).path.read_bytes() == CONTENT
         assert server.ranges[1:] == [f"bytes={kept}-"]
 
 

@@ -15,7 +15,10 @@ from pipelines.bands import ALL_BANDS
 from pipelines.batches import Batches, assemble
 from pipelines.errors import PatchError, ShardError
 from pipelines.feed import Split, read_split
-from pipelines.share import Shared, feed
+from pipelines.files import write_whole
+from pipelines.manifest import MANIFEST, open_dataset
+from pipelines.share import Shared, Streamed, feed
+from tests.fakes import write_dataset
 
 
 def split_of(rows: int, chunks: int) -> Split:
@@ -84,6 +87,25 @@ def test_shared_and_read_splits_are_the_same(shards: Path, ray_session: None) ->
         for key, array in theirs.take(rows).items():
             np.testing.assert_array_equal(ours.take(rows)[key], array)
         assert ours.patch_ids.tolist() == theirs.patch_ids.tolist()
+
+
+def test_data_larger_than_the_object_store_is_streamed(ray_session: None, tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "data", 20, sizes={"A": 4})
+    assert isinstance(feed(folder, ("train",), ("A",)), Shared)
+    assert isinstance(feed(folder, ("train",), ("A",), "streamed"), Streamed)
+    manifest = open_dataset(folder)
+    claims = [part.model_copy(update={"rows": 10**12}) for part in manifest.splits["train"]]
+    huge = manifest.model_copy(update={"splits": {"train": claims}})
+    write_whole(folder / MANIFEST, huge.model_dump_json())
+    assert isinstance(feed(folder, ("train",), ("A",)), Streamed)
+
+
+def test_streamed_and_shared_rows_are_the_same(shards: Path, ray_session: None) -> None:
+    bands = ("B8A", "B02")
+    rows = {mode: feed(shards, ("train",), bands, mode).get("train", bands) for mode in ("shared", "streamed")}
+    for ours, theirs in zip(*(each.epoch(16, None) for each in rows.values()), strict=True):
+        for key, array in theirs.items():
+            np.testing.assert_array_equal(ours[key], array)
 
 
 def test_bands_that_were_not_read_cannot_be_selected(shards: Path) -> None:

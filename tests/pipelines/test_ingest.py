@@ -8,11 +8,17 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import rasterio
+from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning
 
 from pipelines.archive import read_archive
 from pipelines.catalogue import SPLITS, Catalogue
@@ -29,13 +35,29 @@ def run(source: Path, out: Path, **more: object) -> Manifest:
     return ingest(IngestSettings.parse({"source": source, "out": out, "rows_per_part": 20, **more}))
 
 
-def archive_of(source: Path) -> Catalogue:
-    return read_archive(IngestSettings(source=source, out="unused"))
+def archive_of(source: Path, **more: object) -> Catalogue:
+    return read_archive(IngestSettings.parse({"source": source, "out": "unused", **more}))
 
 
-def assert_pixel_exact(source: Path, shards: Path) -> None:
+def pixels_of(catalogue: Catalogue, place: str) -> dict[str, NDArray[Any]]:
+    """A patch's bands as rasterio reads them."""
+    root, layout = Path(str(catalogue.root)), catalogue.layout
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        if layout.kind == "stack":
+            with rasterio.open(root / place) as file:
+                names = list(layout.names or file.descriptions)
+                return {band.name: file.read(names.index(band.name) + 1) for band in layout.bands}
+        found = {}
+        for band in layout.bands:
+            with rasterio.open(root / place / f"{Path(place).name}_{band.name}.tif") as file:
+                found[band.name] = file.read(1)
+        return found
+
+
+def assert_pixel_exact(source: Path, shards: Path, **more: object) -> None:
     """Every pixel and label of every patch, against rasterio and the archive's table."""
-    catalogue = archive_of(source)
+    catalogue = archive_of(source, **more)
     rows = catalogue.rows.set_index("patch_id")
     labels = dict(zip(catalogue.rows["patch_id"], catalogue.labels.tolist(), strict=True))
     manifest = open_dataset(shards)
@@ -46,23 +68,42 @@ def assert_pixel_exact(source: Path, shards: Path) -> None:
         for row, patch_id in enumerate(split.patch_ids):
             assert rows.loc[patch_id, "split"] == name
             assert split.labels[row].tolist() == labels[patch_id]
-            folder = Path(catalogue.root) / rows.loc[patch_id, "place"]
-            for band in manifest.band_names:
-                with rasterio.open(folder / f"{patch_id}_{band}.tif") as file:
-                    np.testing.assert_array_equal(taken[band][row], file.read(1))
+            for band, pixels in pixels_of(catalogue, rows.loc[patch_id, "place"]).items():
+                np.testing.assert_array_equal(taken[band][row], pixels)
             seen += 1
-    assert seen == len(rows)
+    assert seen == len(rows) == sum(manifest.rows(name) for name in SPLITS)
 
 
 def test_synthetic_archive_is_pixel_exact(archive: Path, shards: Path) -> None:
     assert_pixel_exact(archive, shards)
 
 
-def test_real_archive_is_pixel_exact(real_data: Path, ray_session: None, tmp_path: Path) -> None:
-    manifest = run(real_data / "bigearthnet-v2", tmp_path / "out")
-    assert sum(manifest.rows(split) for split in SPLITS) == 17
-    assert sum(len(ids) for ids in manifest.dropped.values()) == 5
-    assert_pixel_exact(real_data / "bigearthnet-v2", tmp_path / "out")
+REAL: dict[str, tuple[int, dict[str, object]]] = {
+    "bigearthnet-v2": (17, {}),
+    "bigearthnet-v1": (62, {}),
+    "stacks": (5, {"bands": "rgb-swir"}),
+    "eurosat-ms": (700, {"names": "B01,B02,B03,B04,B05,B06,B07,B08,B09,B10,B11,B12,B8A", "rows_per_part": 200}),
+}
+
+
+@pytest.mark.parametrize("kind", REAL)
+def test_real_archives_are_pixel_exact(real_data: Path, ray_session: None, tmp_path: Path, kind: str) -> None:
+    patches, more = REAL[kind]
+    manifest = run(real_data / kind, tmp_path / "out", **more)
+    assert sum(manifest.rows(split) for split in SPLITS) == patches
+    assert sum(map(len, manifest.dropped.values())) == (5 if kind == "bigearthnet-v2" else 0)
+    assert_pixel_exact(real_data / kind, tmp_path / "out", **more)
+
+
+def test_what_a_patch_shows_is_told_with_it(real_data: Path, ray_session: None, tmp_path: Path) -> None:
+    """Classes without one of the 19 are in the manifest; a patch's place is in its row, and is empty where it has none."""
+    manifest = run(real_data / "bigearthnet-v1", tmp_path / "out", bands="B01")
+    assert manifest.unmapped == archive_of(real_data / "bigearthnet-v1").unmapped != {}
+    parts = (tmp_path / "out" / part.file for parts in manifest.splits.values() for part in parts)
+    rows = pa.concat_tables(pq.read_table(part, columns=["crs", "x", "y"]) for part in parts).to_pandas()
+    assert (rows["crs"] == "").sum() == 4
+    assert (rows["x"].isna() == (rows["crs"] == "")).all()
+    assert set(rows["crs"]) - {""} <= {f"EPSG:326{zone}" for zone in range(29, 37)}
 
 
 def test_statistics_are_those_of_the_training_split(shards: Path) -> None:

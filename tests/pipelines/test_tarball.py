@@ -50,13 +50,12 @@ def add(tar: tarfile.TarFile, name: str, data: bytes = b"", **fields: object) ->
     tar.addfile(member, io.BytesIO(data))
 
 
-def tar_with(**fields: object) -> bytes:
+def tar_with(name: str = "wrong", data: bytes = b"", **fields: object) -> bytes:
     """Two members, the second with a header of one's choice."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as tar:
         add(tar, "sound", b"123")
-        name = str(fields.pop("name", "wrong"))
-        add(tar, name, bytes(fields.pop("data", b"")), **fields)  # type: ignore[arg-type]  # bytes
+        add(tar, name, data, **fields)
     return out.getvalue()
 
 
@@ -82,7 +81,7 @@ def test_round_trip(form: str, packed: str, files: dict[str, bytes]) -> None:
     sizes=st.lists(st.integers(0, 3000), min_size=1, max_size=3), packed=st.sampled_from(sorted(PACKED)), data=st.data()
 )
 def test_nothing_but_the_whole_archive_is_taken(sizes: list[int], packed: str, data: st.DataObject) -> None:
-    """Any truncation, of any compression. A plain tar may lose whole blocks of zeros behind its end, which is nothing."""
+    """Any truncation, of any compression. Blocks of zeros behind the end of a plain tar are nothing to lose."""
     files = [(str(at), bytes(size)) for at, size in enumerate(sizes)]
     whole = PACKED[packed](tar_of(*files))
     cut = data.draw(st.integers(0, len(whole) - 1))
@@ -212,7 +211,7 @@ def test_tar_without_its_end_is_refused() -> None:
 )
 @pytest.mark.parametrize("packed", PACKED)
 def test_member_is_refused_by_name(fields: dict[str, object], said: str, packed: str) -> None:
-    message = refused(PACKED[packed](tar_with(**fields)), Limits(member=10))
+    message = refused(PACKED[packed](tar_with(**fields)), Limits(member=10))  # type: ignore[arg-type]  # each as it is
     assert said in message
     name = str(fields.get("name", "wrong"))
     assert f'member "{name[:20].rstrip("/")}' in message or not name.isprintable() or "comes twice" in said
@@ -254,6 +253,20 @@ def test_damaged_extended_header_is_refused(record: bytes) -> None:
         add(tar, "x", record, type=tarfile.XHDTYPE)
         add(tar, "a", b"1")
     assert "extended header" in refused(out.getvalue())
+
+
+def test_extended_header_without_its_member_is_refused() -> None:
+    assert "no member" in refused(tar_with(name="x", data=b"10 path=a\n", type=tarfile.XHDTYPE))
+    assert "no member" in refused(tar_with(name="././@LongLink", data=b"long", type=tarfile.GNUTYPE_LONGNAME))
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+def test_extended_header_of_many_bytes_is_refused(kind: bytes) -> None:
+    assert "header of 2,097,152 bytes" in refused(tar_with(data=bytes(2**21), type=kind))
+
+
+def test_folders_of_the_old_form_are_folders() -> None:
+    assert read(tar_with(name="wrong/", type=tarfile.AREGTYPE)) == [Member("sound", b"123")]
 
 
 def test_size_that_is_no_size_is_refused() -> None:

@@ -74,9 +74,14 @@ def test_study_can_be_listed_and_read(searched: tuple[SearchSettings, Study, str
         open_study(settings.experiments, "smal")
 
 
-def test_search_over_real_patches_runs_to_the_end(real_data: Path, ray_session: None, tmp_path: Path) -> None:
+def test_streaming_trials_that_hold_every_cpu_run_to_the_end(
+    real_data: Path, ray_session: None, tmp_path: Path
+) -> None:
+    """Over real patches; the session's Ray has 4 CPUs, and two trials of 2 leave none for anybody else."""
     ingest(IngestSettings(source=real_data / "bigearthnet-v2", out=tmp_path / "shards"))
-    settings = settings_for(tmp_path / "shards", tmp_path, name="real", trials=2, epochs=1, cpus=1)
+    settings = settings_for(
+        tmp_path / "shards", tmp_path, name="real", trials=2, epochs=1, cpus=2, feed="streamed", concurrent=2
+    )
     study = run_search(settings, Console(quiet=True))
     assert study.finished == 2
     assert check_bundle(settings.folder / BEST).num_classes == 19

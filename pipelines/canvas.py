@@ -1,0 +1,110 @@
+"""What all pictures share: size, colours, names that fit, and the way to a PNG file.
+
+Flows in: numbers by name. Flows out: matplotlib figures, made without pyplot, which keeps state for the whole process
+and is not safe in threads.
+
+Splits have colours of Okabe and Ito ("Color Universal Design", 2008), which stay apart for colour-blind eyes.
+"""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+DPI = 100
+
+NAME_WIDTH = 40
+"""Characters of a name before it goes on in the next line."""
+
+MAX_INCHES = 200
+"""No side of a picture is longer, however much there is to show: a PNG of Agg has up to 65,535 pixels a side."""
+
+BLUE = "#0072b2"
+COLOURS = (BLUE, "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
+MARKERS = "osD^vP"
+
+_EDGE = 0.08  # inches between a picture's edge and what is drawn
+_LINE = 0.16  # inches that a line of a name takes
+
+
+def blank(width: float, height: float) -> Figure:
+    """An empty figure of so many inches; what is drawn on it is laid out to fit."""
+    layout = ConstrainedLayoutEngine(w_pad=_EDGE, h_pad=_EDGE)
+    return Figure(figsize=(min(width, MAX_INCHES), min(height, MAX_INCHES)), dpi=DPI, layout=layout)
+
+
+def png_of(figure: Figure) -> bytes:
+    """The figure as a PNG file; the same figure gives the same bytes."""
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # a "$" in a class name is no formula
+    target = io.BytesIO()
+    figure.savefig(target, format="png", dpi=DPI, metadata={"Software": None})
+    return target.getvalue()
+
+
+def wrap(name: str) -> str:
+    """A name in as few lines as it needs, all about as long; "(unknown)" where it is empty."""
+    name = " ".join(name.split()) or "(unknown)"
+    fewest = len(textwrap.wrap(name, NAME_WIDTH))
+    widths = range(max(1, len(name) // fewest), NAME_WIDTH + 1)
+    return next("\n".join(lines) for width in widths if len(lines := textwrap.wrap(name, width)) == fewest)
+
+
+def thousands(value: float, _: int | None = None) -> str:
+    return f"{value:,.0f}"
+
+
+THOUSANDS = FuncFormatter(thousands)
+
+
+def offsets(series: int, width: float) -> list[float]:
+    """Where bars of this width lie around a place, so that they are centred on it together."""
+    return [width * (number - (series - 1) / 2) for number in range(series)]
+
+
+def room_for(names: Sequence[str]) -> float:
+    """Inches that each of these names needs beside the next, in as many lines as the longest takes."""
+    return _LINE * max(wrap(name).count("\n") + 1 for name in names)
+
+
+def bars(series: Mapping[str, Mapping[str, int]], names: Sequence[str], title: str) -> Figure:
+    """Horizontal bars of patches: one a series (such as a split) for each name, the first name on top."""
+    figure = blank(9, 1.5 + len(names) * max(0.15 * len(series), room_for(names)))
+    axes = figure.subplots()
+    places = np.arange(len(names))
+    height = 0.84 / len(series)
+    for (label, counts), offset, colour in zip(series.items(), offsets(len(series), height), cycle(COLOURS)):
+        values = [counts.get(name, 0) for name in names]
+        drawn = axes.barh(places + offset, values, height, color=colour, label=label)
+        axes.bar_label(drawn, [thousands(value) for value in values], padding=2, fontsize=7)
+    axes.set_yticks(places, [wrap(name) for name in names], fontsize=9)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.margins(x=0.08)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter(THOUSANDS)
+    axes.set(title=title, xlabel="patches")
+    axes.grid(axis="x", alpha=0.3)
+    tidy(axes)
+    legend(figure, axes)
+    return figure
+
+
+def tidy(axes: Axes) -> None:
+    """Nothing drawn that says nothing."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_axisbelow(True)
+
+
+def legend(figure: Figure, axes: Axes) -> None:
+    """What the colours mean, below everything, where it hides nothing."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)

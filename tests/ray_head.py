@@ -1,0 +1,46 @@
+"""A Ray cluster apart from the tests' own, as `ray start --head` makes one, for drivers that join it and may die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pipelines.cluster import LOOPBACK_ENV
+from tests.e2e.sockets import processes_below
+from tests.fakes import free_port
+
+PORTS = ("port", "dashboard-port", "ray-client-server-port", "dashboard-agent-listen-port")
+
+
+@contextmanager
+def ray_head(folder: Path, num_cpus: int) -> Iterator[dict[str, str]]:
+    """Yields the environment of a process that joins it, once it answers."""
+    ports = {name: free_port() for name in PORTS}
+    plain = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+    environment = plain | LOOPBACK_ENV | {"RAY_TMPDIR": str(folder)}
+    flags = [f"--{name}={port}" for name, port in ports.items()]
+    ray = [str(Path(sys.executable).with_name("ray"))]
+    command = [*ray, "start", "--head", "--block", f"--num-cpus={num_cpus}", "--include-dashboard=false", *flags]
+    with open(folder / "log", "w") as log:
+        process = subprocess.Popen(
+            command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        joined = environment | {"RAY_ADDRESS": f"127.0.0.1:{ports['port']}"}
+        deadline = time.monotonic() + 90
+        while subprocess.run([*ray, "status"], env=joined, capture_output=True).returncode:
+            assert process.poll() is None, (folder / "log").read_text()
+            assert time.monotonic() < deadline, "the cluster did not come up"
+            time.sleep(0.2)
+        yield joined
+    finally:
+        for pid in processes_below(process.pid):  # told to end, it would wait half a minute for its drivers
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait(timeout=60)
