@@ -1,6 +1,6 @@
 """An archive of any size for benchmarks, in BigEarthNet v2's layout, from real patches copied again and again.
 
-    python benchmarks/archive.py ../shared/data OUT --patches 2000
+    python -m benchmarks.archive ../shared/data OUT --patches 2000
 
 Flows in: folders of real patches (v2's and v1's, 84 in all). Flows out: an archive of real bytes; every patch has
 its own files, so that page cache and disk are asked for as much as by the real one. Copies follow each other in

@@ -15,11 +15,14 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
 from rich.console import Console, RenderableType
+
+from benchmarks.processes import seconds_below, seconds_of_all
 
 RESULTS = Path(__file__).parent / "results"
 TRIES = 5  # pages that another core is just about to file away stay at first
@@ -27,11 +30,44 @@ TRIES = 5  # pages that another core is just about to file away stay at first
 Go = Callable[[], int]
 """Does the work, and returns how many patches it did."""
 
-Rates = dict[str, list[float]]
-"""Contender to patches a second in each round."""
-
 Save = Annotated[bool, typer.Option("--save", help="write the tables to benchmarks/results/ too")]
 Rounds = Annotated[int, typer.Option(help="rounds; rates are their medians")]
+
+
+class Run(NamedTuple):
+    """Seconds: by the clock, of processors for this run, and of processors that others had meanwhile."""
+
+    patches: int
+    wall: float
+    own: float
+    others: float
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Runs of each contender, one a round."""
+
+    runs: dict[str, list[Run]]
+
+    def rates(self, name: str) -> list[float]:
+        """Patches a second."""
+        return [run.patches / run.wall for run in self.runs[name]]
+
+    def ratio(self, name: str, peer: str, at: Rates | None = None) -> float:
+        """How much faster `name` was than `peer`, here or in the rounds `at`: the median of the ratios by round."""
+        pairs = zip(self.rates(name), (at or self).rates(peer), strict=True)
+        return statistics.median(one / other for one, other in pairs)
+
+    def median(self, name: str) -> float:
+        return statistics.median(self.rates(name))
+
+    def cells(self, name: str) -> tuple[str, str, str]:
+        """For a table: patches a second, those of the slowest and fastest round, and CPU time a patch in µs."""
+        rates, spent = self.rates(name), statistics.median(run.own / run.patches for run in self.runs[name])
+        return f"{statistics.median(rates):.0f}", f"{min(rates):.0f}–{max(rates):.0f}", f"{spent * 1e6:.0f}"
+
+
+CELLS = ("patches/s", "slowest–fastest", "CPU µs/patch")
 
 
 class Contender(NamedTuple):
@@ -44,8 +80,8 @@ class Contender(NamedTuple):
 
 
 def run_rounds(contenders: Sequence[Contender], rounds: int, *, cold: bool) -> Rates:
-    """Patches a second of each contender in each round."""
-    rates: Rates = {contender.name: [] for contender in contenders}
+    """Run all contenders in turn, `rounds` times."""
+    rates = Rates({contender.name: [] for contender in contenders})
     for path in {path for contender in contenders for path in contender.files}:
         path.read_bytes()
     for _ in range(rounds):
@@ -53,24 +89,16 @@ def run_rounds(contenders: Sequence[Contender], rounds: int, *, cold: bool) -> R
             with contender.ready() as go:
                 if cold:
                     evict(contender.files)
-                started = time.perf_counter()
-                patches = go()
-                rates[contender.name].append(patches / (time.perf_counter() - started))
+                rates.runs[contender.name].append(_time(go))
     return rates
 
 
-def median(rates: Rates, name: str) -> float:
-    return statistics.median(rates[name])
-
-
-def ratio(one: Rates, name: str, other: Rates, peer: str) -> float:
-    """How much faster `name` was than `peer`: the median over rounds of the ratio within a round."""
-    return statistics.median(a / b for a, b in zip(one[name], other[peer], strict=True))
-
-
-def spread(rates: Rates, name: str) -> str:
-    """Slowest and fastest round."""
-    return f"{min(rates[name]):.0f}–{max(rates[name]):.0f}"
+def _time(go: Go) -> Run:
+    own, every, started = seconds_below(os.getpid()), seconds_of_all(), time.perf_counter()
+    patches = go()
+    wall = time.perf_counter() - started
+    own = seconds_below(os.getpid()) - own
+    return Run(patches, wall, own, max(0.0, seconds_of_all() - every - own))
 
 
 def evict(files: Iterable[Path]) -> None:
@@ -106,14 +134,14 @@ def _is_cached(descriptor: int) -> bool:
     return True
 
 
-def machine(folder: Path) -> str:
-    """Cores, and what kind of disk a folder is on."""
+def machine(folder: Path, results: Iterable[Rates]) -> str:
+    """Cores, what others took of them, and what kind of disk a folder is on."""
     number = folder.stat().st_dev
     device = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}").resolve()
-    kind = "of unknown kind"
-    if device.is_dir():
-        kind = "virtual: its host may have cached what is cold here" if "virtio" in str(device) else "local"
-    return f"{len(os.sched_getaffinity(0))} cores; the disk is {kind}"
+    disk = "virtual disk: its host may have cached what is cold here" if "virtio" in str(device) else "local disk"
+    every = [run for rates in results for runs in rates.runs.values() for run in runs]
+    others = sum(run.others for run in every) / sum(run.wall for run in every)
+    return f"{len(os.sched_getaffinity(0))} cores, of which other programs had {others:.2f} in the mean; {disk}"
 
 
 def show(name: str, save: bool, *parts: RenderableType) -> None:

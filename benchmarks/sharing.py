@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.table import Table
 
-from benchmarks.memory import Watch, memory_below, memory_of, mib
+from benchmarks.processes import Watch, memory_below, memory_of, mib
 from benchmarks.rounds import Save, show
 from pipelines.bands import ALL_BANDS
 from pipelines.batches import Batches

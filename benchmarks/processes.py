@@ -1,19 +1,22 @@
-"""Memory of a process and all below it, as the kernel counts it, now or at its peak.
+"""Memory and processor time of a process and all below it, as the kernel counts them.
 
 Flows in: a process id. Flows out: bytes that are private to each process, and bytes of which every shared page is
-counted once (PSS): Ray's object store is in these one time, however many processes have it mapped.
+counted once (PSS): Ray's object store is in these one time, however many processes have it mapped; and seconds.
 
-Source: Linux's `Documentation/filesystems/proc.rst`, `smaps_rollup`.
+Source: Linux's `Documentation/filesystems/proc.rst`: `smaps_rollup`, `stat`, `/proc/stat`.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+_TICKS = os.sysconf("SC_CLK_TCK")
 _PRIVATE = ("Private_Clean", "Private_Dirty", "Private_Hugetlb")
 
 
@@ -40,20 +43,32 @@ def memory_of(pid: int) -> Memory:
     return Memory(sum(sizes[key] for key in _PRIVATE), sizes["Pss"])
 
 
-def memory_below(pid: int) -> Memory:
-    """A process and all that it started, and those that these started."""
-    children: defaultdict[int, list[int]] = defaultdict(list)
+def _stats_below(pid: int) -> dict[int, list[str]]:
+    """A process, all that it started, and all that these started: id to `stat`, from the state on."""
+    stats: dict[int, list[str]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        children[int(fields[1])].append(int(stat.parent.name))
-    found, total = [pid], Memory(0, 0)
+        with suppress(FileNotFoundError, ProcessLookupError):
+            stats[int(stat.parent.name)] = stat.read_text().rpartition(")")[2].split()
+    found = [pid]
     for each in found:
-        found.extend(children[each])
-        total += memory_of(each)
-    return total
+        found.extend(child for child, fields in stats.items() if int(fields[1]) == each)
+    return {each: stats[each] for each in found if each in stats}
+
+
+def memory_below(pid: int) -> Memory:
+    """Of a whole tree."""
+    return sum(map(memory_of, _stats_below(pid)), Memory(0, 0))
+
+
+def seconds_below(pid: int) -> float:
+    """CPU time of a whole tree, with that of its processes that were ended and waited for."""
+    return sum(sum(map(int, fields[11:15])) for fields in _stats_below(pid).values()) / _TICKS
+
+
+def seconds_of_all() -> float:
+    """CPU time that the machine spent on anything, or had taken from it, since it started."""
+    user, nice, system, _, _, interrupt, soft, stolen = map(int, Path("/proc/stat").read_text().split()[1:9])
+    return (user + nice + system + interrupt + soft + stolen) / _TICKS
 
 
 class Watch:
