@@ -7,6 +7,7 @@ so that what was trained is what is served.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from pipelines.errors import PatchError
 from pipelines.feed import Rows
+from pipelines.plan import ALL, Plan
 from pipelines.prefetch import prefetch
 
 AHEAD = 2
@@ -24,7 +26,11 @@ AHEAD = 2
 
 
 def assemble(
-    pixels: Mapping[str, NDArray[Any]], bands: Sequence[str], size: int, device: torch.device | str = "cpu"
+    pixels: Mapping[str, NDArray[Any]],
+    bands: Sequence[str],
+    size: int,
+    device: torch.device | str = "cpu",
+    buffers: Buffers | None = None,
 ) -> Tensor:
     """Bring native-resolution bands to one grid by repeating pixels, on the device.
 
@@ -32,6 +38,7 @@ def assemble(
         pixels: band to (batch, h, h) array; `size` must be a multiple of each h.
         bands: the channels of the result, in order.
         size: pixels a side of the result.
+        buffers: where a batch on the CPU gets its memory; None for memory of its own.
 
     Returns:
         float32 (batch, bands, size, size), the digital numbers unchanged.
@@ -39,25 +46,69 @@ def assemble(
     Raises:
         PatchError: a band's grid does not divide `size`.
     """
-    count = len(pixels[bands[0]])
-    images = _empty((count, len(bands), size, size), torch.device(device))
-    for channel, band in enumerate(bands):
-        native = torch.from_numpy(np.ascontiguousarray(pixels[band])).to(device, non_blocking=True)
-        side = native.shape[-1]
+    for band in bands:
+        side = pixels[band].shape[-1]
         if size % side:
             raise PatchError(f"{side} px do not fit {size} px", where=band, hint="Send the band at 10, 20 or 60 m.")
-        rows = native if side == size else native.to(torch.float32).repeat_interleave(size // side, dim=2)
-        # Each row is written to the rows of the target that it stands for, without a copy of them in between.
-        images[:, channel].view(count, side, size // side, size).copy_(rows[:, :, None])
+    shape = (len(pixels[bands[0]]), len(bands), size, size)
+    if torch.device(device).type == "cpu":
+        target = (buffers or Buffers()).take(shape)
+        for channel, band in enumerate(bands):
+            _repeat(pixels[band], target[:, channel])
+        return torch.from_numpy(target)
+    images = torch.empty(shape, dtype=torch.float32, device=device)
+    for channel, band in enumerate(bands):
+        repeat_on_device(torch.from_numpy(np.ascontiguousarray(pixels[band])), images[:, channel])
     return images
 
 
-def _empty(shape: tuple[int, ...], device: torch.device) -> Tensor:
-    """A tensor to be filled. On a CPU numpy gets the memory: it asks for huge pages, and 44 MB then take 20 page
-    faults in place of 11,000, which cost more than all the rest of a batch."""
-    if device.type == "cpu":
-        return torch.from_numpy(np.empty(shape, np.float32))
-    return torch.empty(shape, dtype=torch.float32, device=device)
+def repeat_on_device(native: Tensor, target: Tensor) -> None:
+    """Fill (batch, size, size) on a device with (batch, h, h) from the host: few bytes travel, many are made there."""
+    count, side, size = len(native), native.shape[-1], target.shape[-1]
+    rows = native.to(target.device, torch.float32).repeat_interleave(size // side, dim=2)
+    target.view(count, side, size // side, size).copy_(rows[:, :, None])
+
+
+def _repeat(native: NDArray[Any], target: NDArray[np.float32]) -> None:
+    """Fill (batch, size, size) with (batch, h, h). By numpy: torch's threads wait for each other at every band, which
+    on busy cores costs more than the work."""
+    count, side, size = len(native), native.shape[-1], target.shape[-1]
+    if side == size:
+        np.copyto(target, native)
+        return
+    factor = size // side
+    wide = np.empty((count, side, 1, side, factor), np.float32)
+    for place in range(factor):
+        wide[:, :, 0, :, place] = native
+    # Each row is written to the rows of the target that it stands for, without a copy of them in between.
+    target.reshape(count, side, factor, size)[...] = wide.reshape(count, side, 1, size)
+
+
+class Buffers:
+    """Memory of batches that nobody holds any more, to be filled again.
+
+    A fresh batch of 44 MB costs 11,000 page faults, more than all the rest of it. (numpy's arrays also ask for huge
+    pages, which torch's do not.) A tensor holds on to the array it was made from, and so does every view of it: an
+    array that only this list knows is free.
+    """
+
+    _KEPT = 6  # made ahead, in use, and one to spare
+
+    def __init__(self) -> None:
+        self._arrays: list[NDArray[np.float32]] = []
+
+    def take(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """An array of this shape with anything in it."""
+        for place in range(len(self._arrays)):
+            if self._arrays[place].shape == shape and sys.getrefcount(self._arrays[place]) == _UNUSED:
+                return self._arrays[place]
+        array = np.empty(shape, np.float32)
+        self._arrays = [*self._arrays[1 - self._KEPT :], array]
+        return array
+
+
+_UNUSED = 2
+"""References to what only a list holds, as `sys.getrefcount` counts them: the list's, and that of its own argument."""
 
 
 class Batches:
@@ -72,20 +123,24 @@ class Batches:
         device: torch.device | str = "cpu",
         shuffle_seed: int | None = None,
         ahead: int = AHEAD,
+        plan: Plan = ALL,
     ) -> None:
         self.rows, self.batch_size, self.size, self.device = rows, batch_size, size, device
-        self.shuffle_seed, self.ahead = shuffle_seed, ahead
+        self.shuffle_seed, self.ahead, self.plan = shuffle_seed, ahead, plan
         self.epoch = 0
+        self._buffers = Buffers()
 
     def __len__(self) -> int:
-        return -(-len(self.rows) // self.batch_size)
+        """Batches of an epoch, those that the plan skips counted in."""
+        return self.plan.steps(len(self.rows), self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         seed = None if self.shuffle_seed is None else (self.shuffle_seed, self.epoch)
         self.epoch += 1
-        return prefetch(lambda: self._make(seed), self.ahead)
+        plan = self.plan
+        return prefetch(lambda: self._make(seed, plan), self.ahead)
 
-    def _make(self, seed: tuple[int, int] | None) -> Iterator[tuple[Tensor, Tensor]]:
-        for chunk in self.rows.epoch(self.batch_size, seed):
+    def _make(self, seed: tuple[int, int] | None, plan: Plan) -> Iterator[tuple[Tensor, Tensor]]:
+        for chunk in self.rows.epoch(self.batch_size, seed, plan):
             labels = torch.from_numpy(chunk["labels"]).to(self.device, torch.float32)
-            yield assemble(chunk, self.rows.bands, self.size, self.device), labels
+            yield assemble(chunk, self.rows.bands, self.size, self.device, self._buffers), labels

@@ -125,5 +125,5 @@ def _quiet_data() -> None:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.raise_original_map_exception = True
-    # Its warnings tell that the bars are off, and of CPUs that idle workers hold; what fails is raised.
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    # It tells that the bars are off, of CPUs that idle workers hold, and of what failed, which is raised as well.
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pipelines.errors import ShardError
 from pipelines.location import Location, locate
 from pipelines.manifest import Part, open_dataset
+from pipelines.plan import ALL, Plan
 from pipelines.shards import decode_columns, open_part
 
 Chunk = dict[str, NDArray[Any]]
@@ -50,12 +51,15 @@ class Rows(Protocol):
     def take(self, rows: NDArray[np.int64]) -> Chunk:
         """Copies of some rows: each band, and `labels`."""
 
-    def epoch(self, batch_size: int, seed: Sequence[int] | None) -> Iterator[Chunk]:
-        """Every row once, `batch_size` at a time, the last batch with what is left.
+    def epoch(self, batch_size: int, seed: Sequence[int] | None, plan: Plan = ALL) -> Iterator[Chunk]:
+        """Every row once, `batch_size` at a time, the last batch with what is left; or as the plan has it.
+
+        Which rows make up a batch is drawn; within a batch they come as they lie, which is quicker to gather.
 
         Args:
             batch_size: rows a batch.
-            seed: of the order; None for the split's own.
+            seed: of the order, and of what is drawn; None for the split's own order.
+            plan: which rows, from which batch on, and whose share of them.
         """
 
 
@@ -86,22 +90,35 @@ class Split:
         return Split(tuple(bands), self.chunks)
 
     def take(self, rows: NDArray[np.int64]) -> Chunk:
-        owner = np.searchsorted(self._ends, rows, side="right") - 1
-        local = rows - self._ends[owner]
-        keys = (*self.bands, "labels")
-        taken = {key: np.empty((len(rows), *self.chunks[0][key].shape[1:]), self.chunks[0][key].dtype) for key in keys}
-        for number in np.unique(owner):
-            here = (owner == number).nonzero()[0]
-            for key in keys:
-                taken[key][here] = self.chunks[number][key][local[here]]
+        order = np.argsort(rows, kind="stable")
+        taken = self._take_ascending(rows[order])
+        if (np.diff(order) < 0).any():
+            back = np.argsort(order)
+            taken = {key: array[back] for key, array in taken.items()}
         return taken
 
-    def epoch(self, batch_size: int, seed: Sequence[int] | None) -> Iterator[Chunk]:
+    def _take_ascending(self, rows: NDArray[np.int64]) -> Chunk:
+        """Rows that ascend lie together by chunk: each chunk's go to their place in one copy."""
+        keys = (*self.bands, "labels")
+        taken = {key: np.empty((len(rows), *self.chunks[0][key].shape[1:]), self.chunks[0][key].dtype) for key in keys}
+        bounds = np.searchsorted(rows, self._ends)
+        for number in np.diff(bounds).nonzero()[0]:
+            start, end = bounds[number], bounds[number + 1]
+            local = rows[start:end] - self._ends[number]
+            for key in keys:
+                np.take(self.chunks[number][key], local, axis=0, out=taken[key][start:end], mode="clip")
+        return taken
+
+    def epoch(self, batch_size: int, seed: Sequence[int] | None, plan: Plan = ALL) -> Iterator[Chunk]:
         rows = np.arange(len(self))
-        if seed is not None:
+        if seed is not None and plan.weights is None:
             np.random.default_rng(seed).shuffle(rows)
-        for start in range(0, len(rows), batch_size):
-            yield self.take(rows[start : start + batch_size])
+        elif plan.weights is not None:
+            assert seed is not None, "drawing needs a seed"
+            rows = plan.draw(len(self), np.random.default_rng(seed))
+        for step in range(plan.skip, plan.steps(len(rows), batch_size)):
+            start = step * batch_size
+            yield self.take(np.sort(plan.mine(rows[start : start + plan.size(step, len(rows), batch_size)])))
 
 
 def check_bands(wanted: Sequence[str], there: Sequence[str]) -> None:

@@ -65,7 +65,7 @@ def reach(location: Location) -> None:
 def unreachable(location: Location, error: Exception) -> ServiceError:
     """What to raise for whatever a store's client raised."""
     hint = "Check the address, and the credentials in the environment."
-    return ServiceError(f"the store does not do it ({error})", where=str(location), hint=hint)
+    return ServiceError(f"the object store refuses or does not answer ({error})", where=str(location), hint=hint)
 
 
 def is_local(location: Location) -> bool:

@@ -5,14 +5,17 @@ Flows in: a dataset folder, a split, a band set. Flows out: a `Stream`, which ha
 An epoch goes over the row groups in an order drawn from the seed. Threads read and decode some groups ahead, into a
 window; when it is full, its rows are dealt in random order, and what does not fill a batch waits for the next one.
 Groups lie all over the dataset, and rows were drawn by lot when they were packed, so a window is a fair sample of the
-split. Nothing here asks Ray for anything: trials that hold every CPU of the cluster go on reading.
+split. Where rows are drawn by weight, that is done for the whole split before the epoch, as it is from memory: a row
+drawn three times comes three times from its window, and a group of which no row was drawn is not read. Nothing here
+asks Ray for anything: trials that hold every CPU of the cluster go on reading.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -25,6 +28,7 @@ from pipelines.errors import ShardError
 from pipelines.feed import Chunk, Split, check_bands
 from pipelines.location import Location, locate
 from pipelines.manifest import PACK_HINT, Manifest, Part
+from pipelines.plan import ALL, Plan
 from pipelines.shards import OpenPart, decode_columns, open_part
 
 WINDOW_BYTES = 64 * 2**20
@@ -106,28 +110,53 @@ class Stream:
         place = np.searchsorted(needed, owner)
         return split.take(rows - np.asarray(starts)[owner] + offsets[place])
 
-    def epoch(self, batch_size: int, seed: Sequence[int] | None) -> Iterator[Chunk]:
+    def epoch(self, batch_size: int, seed: Sequence[int] | None, plan: Plan = ALL) -> Iterator[Chunk]:
         rng = None if seed is None else np.random.default_rng(seed)
+        drawn = None if plan.weights is None else self._drawn(plan, rng)
         order = np.arange(len(self.groups)) if rng is None else rng.permutation(len(self.groups))
+        if drawn is not None:
+            order = np.array([number for number in order if drawn[number].any()])
+        steps, step = plan.steps(len(self), batch_size), 0
         held: tuple[Chunk, ...] = ()
-        for window in _windows(self._read_ahead(order), self._groups_a_window):
+        for numbers, window in self._windows(order):
             split = Split(self.bands, (*held, *window))
             rows = np.arange(len(split))
+            if drawn is not None:
+                before = [np.ones(len(chunk["labels"]), np.int64) for chunk in held]
+                rows = rows.repeat(np.concatenate([*before, *(drawn[number] for number in numbers)]))
             if rng is not None:
                 rng.shuffle(rows)
-            whole = len(rows) - len(rows) % batch_size
-            for start in range(0, whole, batch_size):
-                yield split.take(rows[start : start + batch_size])
-            held = (split.take(rows[whole:]),) if whole < len(rows) else ()
-        if held:
-            yield held[0]
+            # The last batch is dealt at the end: only then is it known that no more rows come.
+            ready = min(len(rows) // batch_size, steps - 1 - step)
+            for start in range(0, ready * batch_size, batch_size):
+                if step >= plan.skip:
+                    yield split.take(np.sort(plan.mine(rows[start : start + batch_size])))
+                step += 1
+            left = rows[ready * batch_size :]
+            held = (split.take(left),) if len(left) else ()
+        if held and step >= plan.skip:
+            last = Split(self.bands, held)
+            yield last.take(plan.mine(np.arange(len(last))))
+
+    def _drawn(self, plan: Plan, rng: np.random.Generator | None) -> list[NDArray[np.int64]]:
+        """How often each row of each group is drawn."""
+        assert rng is not None, "drawing needs a seed"
+        counts = np.bincount(plan.draw(len(self), rng), minlength=len(self))
+        return np.split(counts, [group.start for group in self.groups[1:]])
 
     @property
     def _groups_a_window(self) -> int:
         largest = max(group.rows for group in self.groups) * sum(2 * size * size for size in self._sizes.values())
         return max(1, self.window_bytes // largest)
 
-    def _read_ahead(self, order: NDArray[np.int64]) -> Iterator[Chunk]:
+    def _windows(self, order: NDArray[np.int64]) -> Iterator[tuple[list[int], tuple[Chunk, ...]]]:
+        """Windows of row groups in the given order: their numbers, and what they hold."""
+        with closing(self._read_ahead(order)) as chunks:
+            for start in range(0, len(order), self._groups_a_window):
+                numbers = order[start : start + self._groups_a_window].tolist()
+                yield numbers, tuple(islice(chunks, len(numbers)))
+
+    def _read_ahead(self, order: NDArray[np.int64]) -> Generator[Chunk]:
         """Groups in the given order, with as many under way as make up the next window."""
         waiting: deque[Future[Chunk]] = deque()
         numbers = iter(order.tolist())
@@ -158,8 +187,3 @@ def open_stream(folder: Location | str, split: str, bands: Sequence[str], manife
     for band in bands:
         manifest.size_of(band)
     return Stream(locate(folder), manifest, split, tuple(bands))
-
-
-def _windows(chunks: Iterator[Chunk], size: int) -> Iterator[tuple[Chunk, ...]]:
-    while window := tuple(islice(chunks, size)):
-        yield window

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.bands import ALL_BANDS
-from pipelines.batches import Batches, assemble
+from pipelines.batches import Batches, assemble, repeat_on_device
 from pipelines.errors import PatchError, ShardError
 from pipelines.feed import Split, read_split
 from pipelines.files import write_whole
@@ -70,6 +70,29 @@ def test_coarse_bands_are_repeated_not_blended() -> None:
     image = assemble({"A": native}, ("A",), 4)[0, 0]
     assert image.tolist() == np.kron(native[0], np.ones((2, 2))).tolist()
     assert image.dtype == torch.float32
+
+
+def test_a_batch_that_is_held_keeps_its_pixels() -> None:
+    """Memory of batches is used again, but not while a batch or a view of it is there."""
+    batches = Batches(split_of(40, 3), 4, 4)
+    kept = [images[:, :1] for images, _ in batches]
+    assert torch.cat(kept)[:, 0, 0, 0].tolist() == list(range(40))
+    addresses = [images.data_ptr() for images, _ in batches]
+    assert len(set(addresses)) < len(addresses)
+
+
+@pytest.mark.parametrize("size", [4, 8, 12])
+def test_pixels_are_repeated_alike_on_host_and_device(size: int) -> None:
+    rng = np.random.default_rng(size)
+    pixels = {name: rng.integers(0, 65536, (3, side, side)).astype(np.uint16) for name, side in (("A", 4), ("B", 2))}
+    images = assemble(pixels, ("B", "A"), size)
+    for channel, name in enumerate(("B", "A")):
+        factor = size // pixels[name].shape[-1]
+        expected = np.kron(pixels[name], np.ones((factor, factor)))
+        np.testing.assert_array_equal(images[:, channel].numpy(), expected)
+        device = torch.empty(3, 2, size, size)[:, 1]
+        repeat_on_device(torch.from_numpy(pixels[name]), device)
+        np.testing.assert_array_equal(device.numpy(), expected)
 
 
 def test_grid_that_does_not_fit_is_refused() -> None:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -25,10 +20,10 @@ from pipelines.catalogue import SPLITS, Catalogue
 from pipelines.errors import ArchiveError, ShardError
 from pipelines.feed import read_split
 from pipelines.ingest import ingest
-from pipelines.manifest import MANIFEST, Manifest, check_dataset, open_dataset
+from pipelines.manifest import MANIFEST, Manifest, open_dataset
 from pipelines.pack import RECORDS
 from pipelines.settings import IngestSettings
-from tests.fakes import rewrite_band
+from tests.fakes import geotiff, rewrite_band
 
 
 def run(source: Path, out: Path, **more: object) -> Manifest:
@@ -96,7 +91,7 @@ def test_real_archives_are_pixel_exact(real_data: Path, ray_session: None, tmp_p
 
 
 def test_what_a_patch_shows_is_told_with_it(real_data: Path, ray_session: None, tmp_path: Path) -> None:
-    """Classes without one of the 19 are in the manifest; a patch's place is in its row, and is empty where it has none."""
+    """Classes without one of the 19 are in the manifest; a place is in its row, and empty where there is none."""
     manifest = run(real_data / "bigearthnet-v1", tmp_path / "out", bands="B01")
     assert manifest.unmapped == archive_of(real_data / "bigearthnet-v1").unmapped != {}
     parts = (tmp_path / "out" / part.file for parts in manifest.splits.values() for part in parts)
@@ -184,18 +179,51 @@ def test_finished_ingest_is_not_done_again(archive: Path, shards: Path) -> None:
     assert run(archive, shards, resume=True).hash == open_dataset(shards).hash
 
 
-def test_killed_ingest_resumes_to_the_same_bytes(archive: Path, shards: Path, tmp_path: Path) -> None:
-    """kill -9 while parts are being committed; the resumed result equals the uninterrupted one, byte for byte."""
-    out = tmp_path / "out"
-    command = [sys.executable, "-m", "landsweep", "data", "ingest", str(archive), str(out), "--rows-per-part", "20"]
-    root = Path(__file__).parents[2]
-    with subprocess.Popen(
-        command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    ) as process:
-        deadline = time.monotonic() + 120
-        while not list((out / RECORDS).rglob("part-*.json")) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        os.killpg(process.pid, signal.SIGKILL)
-    assert list((out / RECORDS).rglob("part-*.json")), "the ingest committed nothing in two minutes"
-    manifest = run(archive, out, resume=True)
-    assert manifest == open_dataset(shards) == check_dataset(out)
+def test_other_settings_are_no_resumption(archive: Path, shards: Path, tmp_path: Path) -> None:
+    with pytest.raises(ShardError, match="holds another dataset"):
+        run(archive, shards, resume=True, bands="rgb")
+    assert not (shards / RECORDS).exists()
+    copy, _ = spoiled(archive, tmp_path)
+    with pytest.raises(ArchiveError):
+        run(copy, tmp_path / "out")
+    with pytest.raises(ShardError, match="had another source, settings or versions"):
+        run(copy, tmp_path / "out", resume=True, seed=1)
+    with pytest.raises(ShardError, match=r"folder is not empty\. Choose another, or go on with --resume"):
+        run(copy, tmp_path / "out")
+
+
+def test_resuming_takes_over_nothing_that_is_not_an_ingests(archive: Path, tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("mine")
+    with pytest.raises(ShardError, match="folder is not empty"):
+        run(archive, tmp_path, resume=True)
+    with pytest.raises(ShardError, match="not a folder"):
+        run(archive, tmp_path / "note.txt")
+    assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
+
+
+def test_subset_has_its_share_of_every_split(archive: Path, shards: Path, ray_session: None, tmp_path: Path) -> None:
+    manifest, whole = run(archive, tmp_path / "out", subset="25%", bands="B09"), open_dataset(shards)
+    assert sum(manifest.rows(split) for split in SPLITS) == 24
+    for split in SPLITS:
+        assert abs(manifest.rows(split) - whole.rows(split) / 4) < 1
+    ids = {split: set(read_split(tmp_path / "out", split, ["B09"]).patch_ids) for split in SPLITS}
+    assert all(ids[split] <= set(read_split(shards, split, ["B09"]).patch_ids) for split in SPLITS)
+    assert manifest.settings["subset"] == "25%"
+
+
+def test_own_data_is_packed_with_its_own_classes(ray_session: None, tmp_path: Path) -> None:
+    """A file of another size than most is left out; a split of the table is kept, and one that lacks a class too."""
+    source = tmp_path / "data"
+    source.mkdir()
+    pixels = np.random.default_rng(0).integers(1, 9000, (40, 3, 8, 8)).astype(np.uint16)
+    for number, each in enumerate(pixels):
+        (source / f"{number}.tif").write_bytes(geotiff(each if number else each[:, :7, :7], ("red", "green", "nir")))
+    table = [f"{number}.tif,{'ash' if number % 4 else 'oak'},{SPLITS[number % 3]}" for number in range(40)]
+    (source / "labels.csv").write_text("\n".join(["file,label,split", *table]))
+    manifest = run(source, tmp_path / "out", max_bad=0.03)
+    assert manifest.dropped == {"wrong size": ["0"]}
+    assert (manifest.label_names, manifest.band_names) == (["ash", "oak"], ("red", "green", "nir"))
+    assert {split: manifest.rows(split) for split in SPLITS} == {"train": 13, "validation": 13, "test": 13}
+    train = read_split(tmp_path / "out", "train", ["nir"])
+    for name, taken in zip(train.patch_ids, train.take(np.arange(13))["nir"], strict=True):
+        np.testing.assert_array_equal(taken, pixels[int(name), 2])

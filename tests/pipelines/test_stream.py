@@ -63,10 +63,10 @@ def test_the_seed_alone_decides_the_order(stream: Stream) -> None:
 
 
 def test_rows_are_mixed_across_parts(stream: Stream) -> None:
-    batch = numbers([next(with_window(stream, 4).epoch(64, [0]))])
-    assert len({row // 100 for row in batch}) >= 2
-    assert np.abs(np.diff(batch)).min() >= 1
-    assert (np.diff(batch) < 0).mean() > 0.25
+    first, second = (numbers([batch]) for batch in list(with_window(stream, 4).epoch(64, [0]))[:2])
+    assert len({row // 100 for row in first}) >= 2
+    assert min(first) < max(second)
+    assert min(second) < max(first)
 
 
 def test_pixels_and_labels_are_those_in_memory(stream: Stream, dataset: Path) -> None:

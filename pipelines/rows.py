@@ -1,0 +1,58 @@
+"""A dataset's splits for one process alone: in memory where they fit, else streamed.
+
+Flows in: a dataset folder, splits, bands. Flows out: `Rows` of each split. (The trials of a search share theirs: see
+`share`.)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pipelines.feed import Rows, read_split
+from pipelines.location import Location, locate
+from pipelines.manifest import Manifest
+from pipelines.stream import open_stream
+
+Mode = Literal["auto", "memory", "streamed"]
+
+MEMORY_SHARE = 1 / 3
+"""Of this machine's memory, what the pixels may take: the net, batches and the system need the rest."""
+
+_CGROUP = Path("/sys/fs/cgroup/memory.max")
+
+
+def open_rows(
+    folder: Location | str, manifest: Manifest, splits: Sequence[str], bands: Sequence[str], mode: Mode = "auto"
+) -> list[Rows]:
+    """Rows of each split, all of them of one kind.
+
+    Raises:
+        ShardError: a split is empty, or a part is damaged.
+        BandError: the dataset lacks a band.
+    """
+    folder = locate(folder)
+    for split in splits:
+        manifest.parts(split)
+    if mode == "auto":
+        mode = "memory" if native_bytes(manifest, splits, bands) <= MEMORY_SHARE * machine_memory() else "streamed"
+    if mode == "memory":
+        return [read_split(folder, split, bands) for split in splits]
+    return [open_stream(folder, split, bands, manifest) for split in splits]
+
+
+def native_bytes(manifest: Manifest, splits: Sequence[str], bands: Sequence[str]) -> int:
+    """What the pixels of some splits and bands take in memory."""
+    patch = sum(2 * manifest.size_of(band) ** 2 for band in bands)
+    return patch * sum(manifest.rows(split) for split in splits)
+
+
+def machine_memory() -> int:
+    """Bytes of memory that this process may use: the machine's, or what its container is limited to."""
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        return min(whole, int(_CGROUP.read_text()))
+    except (OSError, ValueError):  # no container, or one without a limit ("max")
+        return whole

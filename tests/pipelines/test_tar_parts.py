@@ -1,0 +1,185 @@
+"""A tar beside its tables gives what its unpacked folder gives, whatever is missing, strange or interrupted."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import shutil
+import tarfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from pipelines.archive import read_archive
+from pipelines.bigearthnet_v2 import IMAGES, METADATA, UNCLEAR
+from pipelines.catalogue import SPLITS
+from pipelines.errors import ArchiveError
+from pipelines.ingest import Progress, ingest
+from pipelines.manifest import MANIFEST, Manifest, check_dataset, open_dataset
+from pipelines.pack import RECORDS
+from pipelines.settings import IngestSettings
+
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    ".tar": bytes,
+    ".tar.gz": lambda data: gzip.compress(data, 1),
+    ".tar.zst": zstandard.ZstdCompressor(level=1).compress,
+}
+BANDS = "rgb"
+
+
+def run(source: Path, out: Path, progress: Progress | None = None, **more: object) -> Manifest:
+    given = {"source": source, "out": out, "rows_per_part": 20, "bands": BANDS, "seed": 3, **more}
+    return ingest(IngestSettings.parse(given), progress)
+
+
+def files_of(archive: Path) -> list[Path]:
+    return sorted(path for path in (archive / IMAGES).rglob("*") if path.is_file())
+
+
+def tarred(archive: Path, copy: Path, files: Iterable[Path], suffix: str = ".tar.zst") -> Path:
+    """An archive of a tar with these files, in this order, beside the tables."""
+    copy.mkdir(exist_ok=True)
+    for table in (METADATA, UNCLEAR):
+        shutil.copy(archive / table, copy / table)
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w") as tar:
+        for path in files:
+            tar.add(path, path.relative_to(archive).as_posix())
+    (copy / f"{IMAGES}{suffix}").write_bytes(PACKERS[suffix](target.getvalue()))
+    return copy
+
+
+def rows_of(shards: Path) -> dict[str, list[dict[str, Any]]]:
+    """Every row of every split with all its columns, as they are stored, by patch."""
+    manifest = open_dataset(shards)
+    tables = {
+        split: pa.concat_tables(pq.read_table(shards / part.file) for part in manifest.splits[split])
+        for split in SPLITS
+    }
+    return {split: table.sort_by("patch_id").to_pylist() for split, table in tables.items()}
+
+
+@pytest.fixture(scope="module")
+def folder_shards(archive: Path, ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the folder gives."""
+    out = tmp_path_factory.mktemp("folder") / "shards"
+    run(archive, out)
+    return out
+
+
+@pytest.mark.parametrize("suffix", PACKERS)
+def test_a_tar_gives_what_its_folder_gives(archive: Path, folder_shards: Path, tmp_path: Path, suffix: str) -> None:
+    source = tarred(archive, tmp_path / "archive", files_of(archive), suffix)
+    manifest, other = run(source, tmp_path / "out"), open_dataset(folder_shards)
+    assert rows_of(tmp_path / "out") == rows_of(folder_shards)
+    for same in ("statistics", "label_counts", "country_counts", "dropped", "bands", "label_names", "settings"):
+        assert getattr(manifest, same) == getattr(other, same)
+    assert check_dataset(tmp_path / "out") == manifest
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [MANIFEST, *sorted(SPLITS)]
+
+
+def test_the_order_of_a_tar_matters_to_nothing_but_the_order_of_rows(
+    archive: Path, folder_shards: Path, tmp_path: Path
+) -> None:
+    backwards = files_of(archive)[::-1]
+    run(tarred(archive, tmp_path / "archive", backwards), tmp_path / "out")
+    assert rows_of(tmp_path / "out") == rows_of(folder_shards)
+
+
+def test_what_is_missing_strange_and_spoiled_in_a_tar_is_counted(archive: Path, tmp_path: Path) -> None:
+    absent, holed, unlisted, spoiled = read_archive(IngestSettings(source=archive, out="")).rows["patch_id"][:4]
+    copy = Path(shutil.copytree(archive, tmp_path / "copy"))
+    for path in files_of(copy):
+        if path.name == f"{holed}_B03.tif":
+            path.unlink()
+        if path.name == f"{spoiled}_B02.tif":
+            path.write_bytes(path.read_bytes()[:500])
+    strange = f"{unlisted.rsplit('_', 1)[0]}_stray"
+    for path in files_of(copy):
+        if path.parent.name == unlisted:
+            (path.parents[1] / strange).mkdir(exist_ok=True)
+            shutil.copy(path, path.parents[1] / strange / path.name.replace(unlisted, strange))
+    files = [path for path in files_of(copy) if path.parent.name != absent]
+    manifest = run(tarred(copy, tmp_path / "archive", files), tmp_path / "out", max_bad=0.1)
+    assert {reason: ids for reason, ids in manifest.dropped.items() if reason not in _unclear(archive)} == {
+        "missing folder": [absent],
+        "missing file: B03": [holed],
+        "file is cut off: B02": [spoiled],
+        "no metadata row": [strange],
+    }
+    assert sum(manifest.rows(split) for split in SPLITS) == 93
+    with pytest.raises(ArchiveError, match=r"[12] of 96 patches are unreadable .*--max-bad"):
+        run(tmp_path / "archive", tmp_path / "again")
+
+
+def _unclear(archive: Path) -> set[str]:
+    return set(read_archive(IngestSettings(source=archive, out="")).dropped)
+
+
+def test_patches_that_a_subset_does_without_are_no_strays(archive: Path, tmp_path: Path) -> None:
+    manifest = run(tarred(archive, tmp_path / "archive", files_of(archive)), tmp_path / "out", subset="25%")
+    assert sum(manifest.rows(split) for split in SPLITS) == 24
+    assert set(manifest.dropped) == _unclear(archive)
+
+
+def test_patches_whose_files_do_not_lie_together_are_refused(archive: Path, tmp_path: Path) -> None:
+    files = files_of(archive)
+    source = tarred(archive, tmp_path / "archive", [*files[1:], files[0]])
+    with pytest.raises(ArchiveError, match=rf"files of .*{files[0].parent.name} do not lie together.*--unpack"):
+        run(source, tmp_path / "out")
+    assert not (tmp_path / "out" / MANIFEST).exists()
+
+
+@pytest.mark.parametrize("suffix", PACKERS)
+def test_a_tar_that_was_cut_off_is_refused_and_gone_on_with_when_it_is_whole(
+    archive: Path, folder_shards: Path, tmp_path: Path, suffix: str
+) -> None:
+    source = tarred(archive, tmp_path / "archive", files_of(archive), suffix)
+    tar, out = source / f"{IMAGES}{suffix}", tmp_path / "out"
+    whole = tar.read_bytes()
+    tar.write_bytes(whole[: len(whole) * 2 // 3])
+    for resume in (False, True):
+        with pytest.raises(ArchiveError, match=tar.name):
+            run(source, out, resume=resume)
+        assert not (out / MANIFEST).exists()
+    tar.write_bytes(whole)
+    run(source, out, resume=True)
+    assert rows_of(out) == rows_of(folder_shards)
+
+
+class EnoughError(Exception):
+    pass
+
+
+def test_an_interrupted_ingest_from_a_tar_makes_no_part_twice(archive: Path, tmp_path: Path) -> None:
+    source, out = tarred(archive, tmp_path / "archive", files_of(archive)), tmp_path / "out"
+    run(source, tmp_path / "uninterrupted", rows_per_part=4)
+
+    def stop(done: int, of: int) -> None:
+        if done >= of / 3:
+            raise EnoughError
+
+    with pytest.raises(EnoughError):
+        run(source, out, stop, rows_per_part=4)
+    records = [path.relative_to(out / RECORDS).with_suffix(".parquet") for path in (out / RECORDS).rglob("part-*.json")]
+    made = {record: (out / record).stat().st_mtime_ns for record in records}
+    assert len(made) >= 8
+    run(source, out, rows_per_part=4, resume=True)
+    assert {record: (out / record).stat().st_mtime_ns for record in records} == made
+    assert content_of(out) == content_of(tmp_path / "uninterrupted")
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_tar_that_is_none_is_refused(archive: Path, tmp_path: Path, ray_session: None) -> None:
+    source = tarred(archive, tmp_path / "archive", files_of(archive)[:12])
+    (source / f"{IMAGES}.tar.zst").write_bytes(b"not found")
+    with pytest.raises(ArchiveError, match=r"\.tar\.zst"):
+        run(source, tmp_path / "out")
