@@ -92,7 +92,7 @@ class Buffers:
     array that only this list knows is free.
     """
 
-    _KEPT = 6  # made ahead, in use, and one to spare
+    _KEPT = 4  # two made ahead, one in use, one being filled
 
     def __init__(self) -> None:
         self._arrays: list[NDArray[np.float32]] = []

@@ -12,6 +12,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 import numpy as np
@@ -26,6 +28,7 @@ from pipelines.location import Location, subfolders
 
 IMAGES = "BigEarthNet-v1.0"
 _LABELS = "_labels_metadata.json"
+_READERS = 16
 _LOOKED_AT = 100  # folders, before a folder is held to be none of v1's
 _UNCLEAR = {
     "patches_with_seasonal_snow.csv": "seasonal snow",
@@ -62,9 +65,9 @@ def read_v1(source: Location, layout: Layout) -> Catalogue:
     unmapped: Counter[str] = Counter()
     digest = hashlib.sha256()
     kept, labels = [], []
-    for patch in patches:
-        names = _labels_of(images, patch, dropped)
-        if names is None:
+    for patch, names in zip(patches, _labels_of_all(images, patches), strict=True):
+        if isinstance(names, str):
+            drop(dropped, names, [patch])
             continue
         digest.update(f"{patch}:{'|'.join(names)}\n".encode())
         mapped, without = map_labels(names)
@@ -98,20 +101,21 @@ def _listed(path: Location) -> set[str]:
         raise ArchiveError("not a list of names", where=str(path), hint="Fetch it again.") from None
 
 
-def _labels_of(images: Location, patch: str, dropped: Dropped) -> list[str] | None:
-    """The patch's 43-class names; None, and counted, where they cannot be read."""
+def _labels_of_all(images: Location, patches: list[str]) -> Iterator[list[str] | str]:
+    """What `_labels_of` says of each patch, in order; many are asked for at once, for a store takes its time."""
+    with ThreadPoolExecutor(_READERS) as readers:
+        yield from readers.map(lambda patch: _labels_of(images, patch), patches)
+
+
+def _labels_of(images: Location, patch: str) -> list[str] | str:
+    """The patch's 43-class names, or the reason for which it is left out."""
     try:
         names = json.loads((images / patch / f"{patch}{_LABELS}").read_text(encoding="utf-8"))["labels"]
         if not isinstance(names, list):
             raise TypeError(names)
     except FileNotFoundError:
-        drop(dropped, "no labels", [patch])
-        return None
+        return "no labels"
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        drop(dropped, "unreadable labels", [patch])
-        return None
+        return "unreadable labels"
     unknown = [name for name in names if not isinstance(name, str) or name not in TO_19]
-    if unknown:
-        drop(dropped, f'unknown class "{unknown[0]}"', [patch])
-        return None
-    return names
+    return f'unknown class "{unknown[0]}"' if unknown else names

@@ -132,7 +132,7 @@ def _start(tags: Tags, width: int, height: int) -> int | None:
     last = 2 * width * height - strip * (len(counts) - 1)
     whole = all(count == strip for count in counts[:-1]) and counts[-1] == last
     follow = all(offset == start + strip * number for number, offset in enumerate(offsets))
-    return start if whole and follow and start >= 8 else None
+    return start if whole and follow else None
 
 
 def _place(tags: Tags, width: int, height: int) -> tuple[int, Bounds | None] | None:

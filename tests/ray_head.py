@@ -19,11 +19,11 @@ PORTS = ("port", "dashboard-port", "ray-client-server-port", "dashboard-agent-li
 
 
 @contextmanager
-def ray_head(folder: Path, num_cpus: int) -> Iterator[dict[str, str]]:
-    """Yields the environment of a process that joins it, once it answers."""
+def ray_head(folder: Path, num_cpus: int, **more: str) -> Iterator[dict[str, str]]:
+    """Yields the environment of a process that joins it, once it answers; `more` is what it has in its own too."""
     ports = {name: free_port() for name in PORTS}
     plain = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
-    environment = plain | LOOPBACK_ENV | {"RAY_TMPDIR": str(folder)}
+    environment = plain | LOOPBACK_ENV | {"RAY_TMPDIR": str(folder)} | more
     flags = [f"--{name}={port}" for name, port in ports.items()]
     ray = [str(Path(sys.executable).with_name("ray"))]
     command = [*ray, "start", "--head", "--block", f"--num-cpus={num_cpus}", "--include-dashboard=false", *flags]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -128,6 +129,13 @@ def test_patches_that_both_tables_call_unclear_are_counted_once(archive: Path, t
     assert catalogue.dropped["snow, cloud or shadow"] == [second]
     assert sum(map(len, catalogue.dropped.values())) == len(listed) + 2
     assert len(catalogue) == 94
+
+
+def test_what_pandas_left_in_a_table_does_not_matter(tables: Path) -> None:
+    before = read_catalogue(tables)
+    path = tables / METADATA
+    pq.write_table(pq.read_table(path).replace_schema_metadata({"pandas": '{"columns":'}), path)
+    assert read_catalogue(tables).rows.equals(before.rows)
 
 
 def test_columns_of_other_text_types_are_taken(tables: Path) -> None:

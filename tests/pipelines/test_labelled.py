@@ -213,6 +213,15 @@ def test_bands_without_names_must_be_named(unnamed: Path) -> None:
             read_catalogue(unnamed, bands=bands)
 
 
+def test_one_band_is_not_called_after_a_set(tmp_path: Path) -> None:
+    write_tiff(tmp_path / "a.tif", 1)
+    table(tmp_path, "file,label", "a,Pastures")
+    for bands in ("all", "rgb"):
+        with pytest.raises(BandError, match="have 1 bands and do not name them"):
+            read_catalogue(tmp_path, bands=bands)
+    assert [band.name for band in read_catalogue(tmp_path, bands="B04").layout.bands] == ["B04"]
+
+
 def test_bands_are_named_by_a_list_of_as_many_or_apart_from_the_choice(unnamed: Path) -> None:
     layout = read_catalogue(unnamed, bands="nir, red ,green").layout
     assert ([band.name for band in layout.bands], layout.names) == (["nir", "red", "green"],) * 2

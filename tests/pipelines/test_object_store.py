@@ -117,7 +117,7 @@ def test_from_a_store_to_a_store(
             command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL, start_new_session=True
         ) as process:
             while process.poll() is None and not list(records.glob("*/part-*.json")):
-                time.sleep(0.02)
+                time.sleep(0.1)
             os.killpg(process.pid, signal.SIGKILL)
         assert not locate(f"{out}/{MANIFEST}").exists(), "it was killed too late"
         with pytest.raises(ShardError, match="go on with --resume"):

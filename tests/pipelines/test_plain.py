@@ -59,6 +59,15 @@ def points() -> list[GroundControlPoint]:
     return [GroundControlPoint(row, column, 10 * column, -10 * row) for row, column in corners]
 
 
+def unwritten() -> bytes:
+    """A file whose strips are not there."""
+    profile = {"driver": "GTiff", "dtype": "uint16", "count": 1, "width": SIZE, "height": SIZE, "sparse_ok": True}
+    with MemoryFile() as memory:
+        with memory.open(**profile, crs="EPSG:32633", transform=from_origin(300000, 5000000, 10, 10)):
+            pass
+        return bytes(memory.read())
+
+
 PLAIN = {
     "one strip": geotiff(PIXELS),
     "many strips": geotiff(PIXELS, blockysize=3),
@@ -101,6 +110,7 @@ OTHER = {
     "control points": geotiff(PIXELS, transform=None, gcps=points()),
     "overview": changed(geotiff(PIXELS), lambda file: file.build_overviews([2], Resampling.nearest)),
     "mask": changed(geotiff(PIXELS), lambda file: file.write_mask(np.eye(SIZE, dtype=bool))),
+    "nothing written": unwritten(),
     "upside down": with_tag(274, 3, 4, geotiff(PIXELS)),
     "bits in reverse": with_tag(266, 3, 2, geotiff(PIXELS)),
 }
@@ -172,6 +182,46 @@ def test_directory_behind_the_pixels_is_plain_too() -> None:
     assert_as_gdal(data, read_raster(data))
     with pytest.raises(PatchError):
         read_raster(data[:-1])
+
+
+def entry(tag: int, data: bytes) -> int:
+    """Where a tag's entry is in the directory of a little-endian file."""
+    (at,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, at)
+    return next(e for e in range(at + 2, at + 2 + 12 * count, 12) if struct.unpack_from("<H", data, e) == (tag,))
+
+
+def test_strips_of_another_size_than_they_should_have_are_left_to_gdal() -> None:
+    """One strip gives two bytes to the next, so that they still follow each other and add up."""
+    data = bytearray(PLAIN["many strips"])
+    offsets, counts = (struct.unpack_from("<I", data, entry(tag, bytes(data)) + 8)[0] for tag in (273, 279))
+    assert struct.unpack_from("<HI", data, entry(279, bytes(data)) + 2) == (3, 7)
+    first, second = struct.unpack_from("<HH", data, counts)
+    struct.pack_into("<HH", data, counts, first - 2, second + 2)
+    (after,) = struct.unpack_from("<I", data, offsets + 4)
+    struct.pack_into("<I", data, offsets + 4, after - 2)
+    assert read_plain(bytes(data)) is None
+
+
+@pytest.mark.parametrize(("text", "plain"), [(b"UTM in somebody's words|", True), (b"LUnits = feet|", False)])
+def test_coordinates_that_a_text_defines_are_left_to_gdal(text: bytes, plain: bool) -> None:
+    data = bytearray(PLAIN["one strip"])
+    struct.pack_into("<II", data, entry(34737, bytes(data)) + 4, len(text) + 1, len(data))
+    (keys,) = struct.unpack_from("<I", data, entry(34735, bytes(data)) + 8)
+    words = list(struct.unpack_from("<32H", data, keys))
+    words[words.index(1026) + 2] = len(text)
+    words[words.index(2049) + 2 : words.index(2049) + 4] = 1, 0
+    struct.pack_into("<32H", data, keys, *words)
+    data += text + b"\0"
+    assert (read_plain(bytes(data)) is not None) == plain
+    assert_as_gdal(bytes(data), read_raster(bytes(data)))
+
+
+@pytest.mark.parametrize(("form", "text"), [("coordinates of its own", b"unknown|"), ("description", b"B04<")])
+def test_text_that_is_no_text_is_damage(form: str, text: bytes) -> None:
+    assert text in FORMS[form]
+    with pytest.raises(PatchError, match="damaged"):
+        read_raster(FORMS[form].replace(text, b"\xff" + text[1:]))
 
 
 WHOLE_FORMS = sorted(set(FORMS) - {"overview", "mask"})

@@ -1,0 +1,40 @@
+"""Where a process keeps its data: in memory if it fits, else where it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.errors import ShardError
+from pipelines.feed import Split
+from pipelines.manifest import open_dataset
+from pipelines.rows import machine_memory, native_bytes, open_rows
+from pipelines.stream import Stream
+from tests.fakes import write_dataset
+
+
+def test_what_fits_is_read_and_what_is_asked_for_is_done(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "data", 50, sizes={"A": 4, "B": 2})
+    manifest = open_dataset(folder)
+    kinds = {mode: open_rows(folder, manifest, ["train"], ["B", "A"], mode)[0] for mode in ("auto", "memory")}
+    assert all(isinstance(rows, Split) for rows in kinds.values())
+    streamed = open_rows(folder, manifest, ["train"], ["B", "A"], "streamed")[0]
+    assert isinstance(streamed, Stream)
+    np.testing.assert_array_equal(streamed.labels, kinds["auto"].labels)
+
+
+def test_what_is_larger_than_a_third_of_memory_is_streamed(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "data", 50, sizes={"A": 4})
+    manifest = open_dataset(folder)
+    assert native_bytes(manifest, ["train"], ["A"]) == 50 * 4 * 4 * 2
+    many = manifest.splits["train"][0].model_copy(update={"rows": machine_memory() // 3 // (2 * 4 * 4) + 1})
+    large = manifest.model_copy(update={"splits": {"train": [many]}})
+    assert isinstance(open_rows(folder, large, ["train"], ["A"])[0], Stream)
+
+
+def test_an_empty_split_is_named(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "data", 50, sizes={"A": 4})
+    with pytest.raises(ShardError, match='no patches in split "validation"'):
+        open_rows(folder, open_dataset(folder), ["train", "validation"], ["A"])
