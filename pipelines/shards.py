@@ -6,7 +6,7 @@ so that an RGB run reads RGB bytes only.
 A part has patch_id, country, crs, x, y, labels and a column a band. A band's value is a struct of two byte planes,
 `low` and `high`, of the patch's uint16 pixels. Sensor noise fills the low bytes, which no codec shrinks: they are
 stored as they are and read at memory speed. The high bytes hardly vary, and zstd packs them to a quarter. That is
-smaller than zstd over both, and is read 1.5 × faster (`benchmarks/codecs.py`). Parquet has no 16-bit type; fixed-size
+smaller than zstd over both, and is read 1.4 × faster (`benchmarks/codecs.py`). Parquet has no 16-bit type; fixed-size
 binary stores and reads without conversion. Pages carry checksums, and the manifest has that of the footer; both are
 verified whenever they are read, since what is stored as it is would otherwise hide a flipped bit.
 """
