@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from demo import DemoSettings, run_demo
+from models.settings import AssessSettings, ExplainSettings, ReportSettings, RunSettings, ShowSettings
 from pipelines import cluster
 from pipelines.errors import LandsweepError
 from pipelines.flags import flags_of
@@ -253,12 +254,122 @@ def predict(
         report({"labels": rows}, False, table="labels")
 
 
+def _train(
+    settings: RunSettings,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="go on with the run in --out; its settings are on record there")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train one net, keep its best epochs as bundles, and score the best one."""
+    from models.run import settings_of
+    from models.train import train
+
+    fit = None
+    if settings_of(settings, resume=resume).workers > 1:
+        from tune.distributed import fit_together as fit
+
+    tell = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+    with progress_bar("steps", "training") as progress:
+        found = train(settings, resume=resume, progress=progress, tell=tell, fit=fit)
+    if as_json:
+        report(found, as_json)
+        return
+    metrics = found.pop("metrics")
+    rows = [{"metric": key} | {split: metrics[split].get(key) for split in metrics} for key in metrics["validation"]]
+    report(found, as_json)
+    report({"metrics": rows}, as_json, table="metrics")
+
+
+def _test(settings: AssessSettings, as_json: AsJson = False) -> None:
+    """Score a bundle, or the best one of a run, on one split of a dataset."""
+    from models.report import class_rows
+    from models.results import headline, score_bundle
+
+    found = score_bundle(settings)
+    if as_json:
+        report(found, as_json)
+        return
+    metrics, effect = found.pop("metrics"), found.pop("calibration")
+    report(found | headline(metrics), as_json)
+    report({"effect": [{"calibration": name} | values for name, values in effect.items()]}, as_json, table="effect")
+    report({"classes": class_rows(metrics)}, as_json, table="classes")
+
+
+app.command("train")(flags_of(RunSettings, _train, config=True))
+app.command("test")(flags_of(AssessSettings, _test, arguments=("source",)))
+
+
+def _report(settings: ReportSettings, as_json: AsJson = False) -> None:
+    """Every metric and figure of saved predictions, computed again from the file alone."""
+    from models.report import class_rows, overview, report_on
+
+    found = report_on(settings)
+    if as_json:
+        report(found, as_json)
+        return
+    metrics = found.pop("metrics")
+    report(found | overview(metrics), as_json)
+    report({"classes": class_rows(metrics)}, as_json, table="classes")
+
+
+app.command("report")(flags_of(ReportSettings, _report, arguments=("predictions",)))
+
+
+def _explain(settings: ExplainSettings, as_json: AsJson = False) -> None:
+    """Where a model looks and which bands it decides by: pages of heat maps, feature maps, importance of bands."""
+    from models.explanation import band_rows, explain_on
+
+    with progress_bar("patches", "bands") as progress:
+        found = explain_on(settings, progress)
+    if as_json:
+        report(found, as_json)
+        return
+    bands, pages = found.pop("importance"), found.pop("pages")
+    report(found, as_json)
+    report({"pages": pages}, as_json, table="pages")
+    report({"bands": band_rows(bands)}, as_json, table="bands")
+
+
+app.command("explain")(flags_of(ExplainSettings, _explain, arguments=("bundle",)))
+
+
 @models.command("list")
 def list_models(as_json: AsJson = False) -> None:
-    """The models that can be searched over."""
+    """The models that have a short name; any other classification model of timm goes by timm's name."""
     from models.settings import MODELS
 
-    report({"models": [{"name": name, "what": what} for name, what in MODELS.items()]}, as_json, table="models")
+    rows = [{"name": name, "what": each.what, "timm": each.timm or None} for name, each in MODELS.items()]
+    numbers = [each.parameters for each in MODELS.values()]
+    if as_json:
+        rows = [row | {"parameters": number} for row, number in zip(rows, numbers, strict=True)]
+    else:
+        rows = [row | {"parameters (M)": number / 1e6} for row, number in zip(rows, numbers, strict=True)]
+    report({"models": rows}, as_json, table="models")
+
+
+def _show_model(settings: ShowSettings, as_json: AsJson = False) -> None:
+    """A model's layers with output shapes, parameters and multiply-adds; with --out, a picture of it."""
+    from models.summary import layer_rows, overview, summarise
+    from pipelines.bands import parse_bands
+    from pipelines.summary import check_out
+
+    if settings.out:
+        check_out(str(settings.out))
+    found = summarise(settings.name, parse_bands(settings.bands), settings.size, settings.classes)
+    written: dict[str, Any] = {}
+    if settings.out:
+        from models.diagram import write_diagram
+
+        written = {"out": str(settings.out), "files": write_diagram(found, settings.out)}
+    if as_json:
+        report(found.as_dict(settings.depth) | written, as_json)
+        return
+    report(overview(found) | written, as_json)
+    report({"layers": layer_rows(found, settings.depth)}, as_json, table="layers")
+
+
+models.command("show")(flags_of(ShowSettings, _show_model, arguments=("name",)))
 
 
 def _ui(settings: UiSettings) -> None:

@@ -1,15 +1,21 @@
 """How good a bundle is on a split, and next to what any net must beat.
 
-Flows in: a loaded bundle and a dataset. Flows out: metrics under the project's keys.
+Flows in: a loaded bundle and a dataset. Flows out: predictions, and metrics under the project's keys.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from models.baselines import band_mean_regression, constant
-from models.loop import evaluate
+from models.calibrate import Calibration, calibration_effect
+from models.evaluate import BATCH, evaluate
 from models.metrics import score
+from models.predictions import Predictions
 from models.weights import Bundle
 from pipelines.errors import BundleError
 from pipelines.location import Location
@@ -17,11 +23,33 @@ from pipelines.manifest import open_dataset
 from pipelines.stream import open_stream
 
 
-def assess(bundle: Bundle, data: Location | str, split: str) -> dict[str, Any]:
-    """All metrics of a bundle on one split, with its own thresholds.
+@dataclass(frozen=True)
+class Assessment:
+    """What a bundle says of a split.
+
+    Args:
+        predictions: with the bundle's own temperature and thresholds.
+        effect: metrics `with` and `without` these; see `calibration_effect`.
+    """
+
+    predictions: Predictions
+    effect: dict[str, dict[str, float | None]]
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """All metrics, with the bundle's own temperature and thresholds."""
+        found = self.predictions
+        return score(found.probabilities, found.labels, found.label_names, found.thresholds)
+
+
+def examine(bundle: Bundle, data: Location | str, split: str, *, batch_size: int = BATCH) -> Assessment:
+    """Run a bundle over one split, in float32, as it is served.
 
     Raises:
         BundleError: the dataset's classes are not the bundle's.
+        ShardError: there is no such dataset, or the split is empty.
+        BandError: the dataset lacks a band.
+        TrainingError: a batch does not fit into memory.
     """
     config = bundle.config
     manifest = open_dataset(data)
@@ -29,9 +57,22 @@ def assess(bundle: Bundle, data: Location | str, split: str) -> dict[str, Any]:
         raise BundleError("the dataset has other classes than the model", where=str(data))
     device = next(bundle.net.parameters()).device
     rows = open_stream(data, split, config.bands, manifest)
-    probabilities, _ = evaluate(bundle.net, rows, config.image_size, device, temperature=config.temperature)
-    thresholds = [config.thresholds[name] for name in config.label_names]
-    return score(probabilities, rows.labels, config.label_names, thresholds)
+    logits = evaluate(bundle.net, rows, config.image_size, device, batch_size=batch_size).logits
+    calibration = Calibration(config.temperature, [config.thresholds[name] for name in config.label_names])
+    predictions = Predictions(
+        probabilities=calibration.probabilities(logits),
+        labels=rows.labels,
+        label_names=tuple(config.label_names),
+        patch_ids=np.array(rows.patch_ids.tolist(), np.str_),
+        thresholds=tuple(calibration.thresholds),
+        split=split,
+    )
+    return Assessment(predictions, calibration_effect(calibration, logits, rows.labels, config.label_names))
+
+
+def assess(bundle: Bundle, data: Location | str, split: str) -> dict[str, Any]:
+    """All metrics of a bundle on one split, with its own temperature and thresholds; see `examine`."""
+    return examine(bundle, data, split).metrics
 
 
 def compare(data: Location | str) -> dict[str, dict[str, Any]]:

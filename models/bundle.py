@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from models.recipe import Recipe
 from pipelines.errors import BundleError
 from pipelines.files import sha256_of
 from pipelines.settings import Settings
@@ -33,6 +34,7 @@ class BundleConfig(Settings):
 
     format: int = FORMAT_VERSION
     architecture: str = Field(description="model name in the zoo")
+    architecture_arguments: Recipe | None = Field(default=None, description="how the zoo built it; none in old bundles")
     num_classes: int
     label_names: list[str] = Field(description="classes in the order of the logits")
     in_chans: int
@@ -55,6 +57,8 @@ class BundleConfig(Settings):
             raise ValueError("number of classes, label names and thresholds do not fit each other")
         if self.in_chans != len(self.bands) or not set(self.bands) == set(self.mean) == set(self.std):
             raise ValueError("number of channels, bands and statistics do not fit each other")
+        if self.architecture_arguments and self.architecture_arguments.image_size not in (0, self.image_size):
+            raise ValueError("image size and the size that the net is built for do not fit each other")
         return self
 
 

@@ -1,39 +1,167 @@
-"""Thresholds per class, fitted on validation, carried by the bundle and used wherever it predicts.
+"""Temperature and thresholds, fitted on validation, carried by the bundle and used wherever it predicts.
 
-Flows in: probabilities and labels of the validation split. Flows out: one threshold a class.
+Flows in: logits or probabilities, and labels, of the validation split, never of another. Flows out: a `Calibration`,
+and what it changes on any split.
+
+One temperature divides all logits, so the order of all decisions stays as it is: average precision, ROC AUC and the
+ranking metrics do not change, probabilities and the calibration error do.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-DEFAULT_THRESHOLD = 0.5
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.checks import Labels, Probabilities, check_labels, check_probabilities
+from models.metrics import DEFAULT_THRESHOLD, calibration_error, decide, decision_metrics
+from pipelines.errors import InputError
+
 PRIOR_POSITIVES = 10
 """A class with this many positives goes half the way from the default threshold to its own best one."""
 
+STEPS = 60
+"""Of the search for the temperature, at most; it takes about 8."""
 
-def fit_thresholds(probabilities: NDArray[np.float32], labels: NDArray[np.uint8]) -> list[float]:
-    """Threshold of each class that gives the best F1, drawn towards 0.5 the fewer positives the class has.
+TEMPERATURES = (0.1, 10.0)
+"""Lowest and highest that is fitted: beyond them it is the validation split that is too small, not the net."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What turns logits into decisions: sigmoid(logits / temperature) at or above the class's threshold."""
+
+    temperature: float
+    thresholds: list[float]
+
+    def probabilities(self, logits: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """Of logits (rows, classes), in float32."""
+        return (torch.from_numpy(logits) / self.temperature).sigmoid().float().numpy()
+
+
+def fit_calibration(logits: NDArray[np.floating[Any]], labels: NDArray[Any], beta: float = 1.0) -> Calibration:
+    """The temperature, and the thresholds of the probabilities that it leads to; see the two fits.
+
+    Args:
+        logits: (rows, classes) of the validation split.
+        labels: (rows, classes) of 0 and 1.
+        beta: 1 for F1, 2 for F2.
+    """
+    temperature = fit_temperature(logits, labels)
+    probabilities = Calibration(temperature, []).probabilities(logits)
+    return Calibration(temperature, fit_thresholds(probabilities, labels, beta))
+
+
+def fit_temperature(logits: NDArray[np.floating[Any]], labels: NDArray[Any]) -> float:
+    """Temperature at which the mean binary cross-entropy of all decisions is lowest (Guo et al. 2017).
+
+    Never one that is worse than 1, and exactly 1 where nothing can be learned: labels all alike, or logits all 0.
+
+    Raises:
+        InputError: shapes do not fit each other, nothing to fit on, or logits that are no finite numbers.
+    """
+    truth = _check(labels)
+    if logits.shape != truth.shape or not np.isfinite(logits).all():
+        raise InputError(f"logits are {logits.shape} or not finite, labels {truth.shape}", where="logits")
+    if truth.all() or not truth.any():
+        return 1.0
+    numbers, kinds = torch.from_numpy(logits.ravel()).double(), torch.from_numpy(truth.ravel()).double()
+    temperature = 1 / _sharpness(numbers, float((numbers * kinds).mean()))
+    return temperature if _entropy(numbers / temperature, kinds) < _entropy(numbers, kinds) else 1.0
+
+
+def fit_thresholds(probabilities: NDArray[np.floating[Any]], labels: NDArray[Any], beta: float = 1.0) -> list[float]:
+    """Threshold of each class that gives the best F-beta, drawn towards 0.5 the fewer positives the class has.
+
+    A class without positives gets 0.5.
 
     Args:
         probabilities: (rows, classes) from 0 to 1.
         labels: (rows, classes) of 0 and 1.
+        beta: 1 for F1, 2 for F2, which counts recall twice.
+
+    Raises:
+        InputError: shapes do not fit each other, nothing to fit on, or values that are no probabilities or labels.
     """
-    thresholds = []
-    for scores, truth in zip(probabilities.T, labels.T, strict=True):
-        positives = int(truth.sum())
-        trust = positives / (positives + PRIOR_POSITIVES)
-        best = _best_f1(scores, truth) if positives else DEFAULT_THRESHOLD
-        thresholds.append(round(trust * best + (1 - trust) * DEFAULT_THRESHOLD, 4))
+    truth = _check(labels)
+    scores = check_probabilities(probabilities, truth)
+    positives = truth.sum(axis=0, dtype=np.float64)
+    trust = positives / (positives + PRIOR_POSITIVES)
+    best = np.array([_best_threshold(one, kind, beta) for one, kind in zip(scores.T, truth.T, strict=True)])
+    thresholds: list[float] = (DEFAULT_THRESHOLD + trust * (best - DEFAULT_THRESHOLD)).tolist()
     return thresholds
 
 
-def _best_f1(scores: NDArray[np.float32], truth: NDArray[np.uint8]) -> float:
-    """Halfway between the lowest score that is worth taking and the next below it."""
-    order = np.argsort(-scores, kind="stable")
-    hits = np.cumsum(truth[order])
-    f1 = 2 * hits / (np.arange(1, len(order) + 1) + truth.sum())
-    last = int(np.argmax(f1))
-    below = scores[order[last + 1]] if last + 1 < len(order) else 0.0
-    return float((scores[order[last]] + below) / 2)
+def calibration_effect(
+    calibration: Calibration, logits: NDArray[np.floating[Any]], labels: NDArray[Any], label_names: Sequence[str]
+) -> dict[str, dict[str, float | None]]:
+    """Metrics `without` and `with` a calibration, of those that it can change: decisions, `ece`, and `bce`.
+
+    `bce` is the mean binary cross-entropy of all decisions. Without means temperature 1 and thresholds of 0.5.
+    """
+    truth = check_labels(labels, label_names)
+    plain = Calibration(1.0, [DEFAULT_THRESHOLD] * len(label_names))
+    return {name: _of(one, logits, truth) for name, one in (("without", plain), ("with", calibration))}
+
+
+def _of(calibration: Calibration, logits: NDArray[np.floating[Any]], truth: Labels) -> dict[str, float | None]:
+    scores = check_probabilities(calibration.probabilities(logits), truth)
+    values, _ = decision_metrics(decide(scores, calibration.thresholds), truth)
+    values["ece"] = calibration_error(scores, truth)
+    values["bce"] = _entropy(torch.from_numpy(logits).double() / calibration.temperature, torch.from_numpy(truth))
+    return {key: None if np.isnan(value) else value for key, value in values.items()}
+
+
+def _check(labels: NDArray[Any]) -> Labels:
+    return check_labels(labels, [str(column) for column in range(labels.shape[-1])])
+
+
+def _sharpness(logits: Tensor, mean_of_positive: float) -> float:
+    """1 / temperature: where the slope of the cross-entropy, which is convex in it, is 0, or the nearest bound.
+
+    Newton's steps, each kept between the bounds that the slopes so far have set.
+    """
+
+    def slopes(sharpness: float) -> tuple[float, float]:
+        weighted = torch.sigmoid(logits * sharpness) * logits
+        return float(weighted.mean()) - mean_of_positive, float((weighted * (logits - weighted)).mean())
+
+    low, high = 1 / TEMPERATURES[1], 1 / TEMPERATURES[0]
+    for bound, beyond in ((low, slopes(low)[0] >= 0), (high, slopes(high)[0] <= 0)):
+        if beyond:
+            return bound
+    sharpness = 1.0
+    for _ in range(STEPS):
+        slope, curvature = slopes(sharpness)
+        low, high = (low, sharpness) if slope > 0 else (sharpness, high)
+        step = sharpness - slope / curvature if curvature > 0 else math.inf
+        nearer = step if low <= step <= high else (low + high) / 2
+        if abs(nearer - sharpness) < 1e-9 * sharpness:
+            break
+        sharpness = nearer
+    return sharpness
+
+
+def _entropy(logits: Tensor, labels: Tensor) -> float:
+    return float(torch.nn.functional.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype)))
+
+
+def _best_threshold(scores: Probabilities, truth: Labels, beta: float) -> float:
+    """Halfway between the lowest score that is worth taking and the next below it; equal scores go together."""
+    order = np.argsort(-scores)
+    ranked = scores[order].astype(np.float64)
+    hits = np.cumsum(truth[order], dtype=np.int64)
+    if not hits[-1]:
+        return DEFAULT_THRESHOLD
+    value = (1 + beta**2) * hits / (np.arange(1, len(order) + 1) + beta**2 * hits[-1])
+    value[:-1][ranked[1:] == ranked[:-1]] = -1
+    last = int(np.argmax(value))
+    below = ranked[last + 1] if last + 1 < len(ranked) else 0.0
+    middle = float((ranked[last] + below) / 2)
+    return middle if middle > below else float(ranked[last])

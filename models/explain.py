@@ -1,50 +1,155 @@
-"""Where in the patch the net saw a class: Grad-CAM, by pytorch-grad-cam.
+"""Where in the patch the net saw a class: class activation maps, by pytorch-grad-cam.
 
-Flows in: a loaded bundle, one patch's image, a class. Flows out: a heat map from 0 to 1, and whether there was any
-positive evidence at all.
+Flows in: a loaded bundle, a batch of images, a class. Flows out: for each patch, a heat map from 0 to 1, and whether
+there was any positive evidence at all.
 
-Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient-based localization", 2017.
+    gradcam       the last grid's channels, weighed by the class's gradient: one pass forward and one back a class
+                  (Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient-based
+                  localization", 2017)
+    ablationcam   weighed by how much the class loses without them: no gradient; see `models.ablation` for its cost
+
+The maps of all classes are scaled to a peak of 1, each for itself: they say where, not how much.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
+from models.cam import cam_target
 from models.weights import Bundle
-from models.zoo import cam_layer
-from pipelines.errors import LabelError, nearest
+from models.zoo import ReflectanceNet
+from pipelines.errors import BundleError, LabelError, SettingsError, nearest
+
+Maps = NDArray[np.float32]
+
+GRADCAM, ABLATIONCAM = "gradcam", "ablationcam"
+METHODS = (GRADCAM, ABLATIONCAM)
+
+_NOTHING = 1e-6
+"""Share of the strongest evidence against a class, up to which evidence for it is rounding."""
 
 
 @dataclass(frozen=True)
 class HeatMap:
     """`heat`: float32 (size, size) from 0 to 1. `evidence`: False if nothing speaks for the class; heat is 0 then."""
 
-    heat: NDArray[np.float32]
+    heat: Maps
     evidence: bool
 
+    def remark(self, label: str) -> str:
+        """What a user must be told of it, as a sentence; empty if the map speaks for itself."""
+        return "" if self.evidence else f'No positive evidence: nothing in this patch speaks for "{label}".'
 
-def explain(bundle: Bundle, images: Tensor, label: str) -> list[HeatMap]:
-    """Grad-CAM of one class for a batch.
+
+def explain(bundle: Bundle, images: Tensor, label: str, method: str = GRADCAM) -> list[HeatMap]:
+    """Maps of one class for a batch.
 
     Args:
         images: float32 digital numbers (batch, bands, size, size), as the net takes them.
         label: class name.
+        method: one of `METHODS`.
 
     Raises:
         LabelError: the model does not know the class.
+        SettingsError: there is no such method, or no layer of the net has a grid to look at.
+        BundleError: the net gives no finite numbers.
     """
-    from pytorch_grad_cam import GradCAM
-    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-
     names = bundle.config.label_names
     if label not in names:
         raise LabelError(f'unknown class "{label}"', hint=nearest(label, names))
-    targets = [ClassifierOutputTarget(names.index(label))] * len(images)
-    with GradCAM(model=bundle.net, target_layers=[cam_layer(bundle.config.architecture, bundle.net)]) as cam:
-        maps: NDArray[np.float32] = cam(input_tensor=images, targets=targets).astype(np.float32)
-    # The library scales each map to 0…1 on its own; an empty one stays all zero.
-    return [HeatMap(np.nan_to_num(heat), bool(np.nanmax(heat) > 0)) for heat in maps]
+    if method not in METHODS:
+        raise SettingsError(f'unknown method "{method}"', where="method", hint=f"Known: {', '.join(METHODS)}.")
+    layer, reshape = cam_target(bundle.config.architecture, bundle.net)
+    weigh = _by_gradient if method == GRADCAM else _by_ablation
+    with _frozen(bundle.net):
+        raw = weigh(bundle.net, layer, reshape, bundle.net.prepare(images), names.index(label))
+    if not np.isfinite(raw).all():
+        what = "the net gives numbers that are not finite"
+        raise BundleError(what, hint="Look at the patch's pixels; if these are sound, train the net again.")
+    return _scaled(bundle.net, raw, images.shape[-1])
+
+
+def explain_each(
+    bundle: Bundle, images: Tensor, wanted: Sequence[Sequence[str]], method: str = GRADCAM
+) -> list[dict[str, HeatMap]]:
+    """Maps of the classes that are wanted of each patch, in their order; every class once for all its patches.
+
+    Raises:
+        As `explain`.
+    """
+    found: list[dict[str, HeatMap]] = [{} for _ in wanted]
+    for label in dict.fromkeys(label for labels in wanted for label in labels):
+        places = [place for place, labels in enumerate(wanted) if label in labels]
+        for place, heat in zip(places, explain(bundle, images[places], label, method), strict=True):
+            found[place][label] = heat
+    return [{label: heats[label] for label in labels} for heats, labels in zip(found, wanted, strict=True)]
+
+
+def _by_gradient(net: ReflectanceNet, layer: nn.Module, reshape: Any, prepared: Tensor, place: int) -> Maps:
+    from pytorch_grad_cam import GradCAM
+
+    cam = GradCAM(model=net.backbone, target_layers=[layer], reshape_transform=reshape)
+    with torch.inference_mode(False), torch.enable_grad():
+        return _run(cam, prepared.detach().clone().requires_grad_(), place)
+
+
+def _by_ablation(net: ReflectanceNet, layer: nn.Module, reshape: Any, prepared: Tensor, place: int) -> Maps:
+    from models.ablation import AblationCAM
+
+    with torch.no_grad():
+        return _run(AblationCAM(net.backbone, layer, reshape), prepared, place)
+
+
+def _run(cam: Any, prepared: Tensor, place: int) -> Maps:
+    """The library's maps as they are before it clips and scales them, (batch, h, w): what it scales to 0…1 hides how
+    much there was, and whether there was any."""
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    raw: list[Maps] = []
+    weigh: Callable[..., Maps] = cam.get_cam_image
+
+    def keep(*given: Any, **more: Any) -> Maps:
+        raw.append(weigh(*given, **more))
+        return raw[-1]
+
+    cam.get_cam_image = keep
+    try:
+        cam.forward(prepared, [ClassifierOutputTarget(place)] * len(prepared))
+    finally:
+        cam.activations_and_grads.release()
+    return raw[0].astype(np.float32)
+
+
+def _scaled(net: ReflectanceNet, raw: Maps, size: int) -> list[HeatMap]:
+    """What speaks for the class, brought onto the patch's pixels."""
+    positive = torch.from_numpy(raw).clamp_min(0)[:, None]
+    side = net.recipe.padded(size)
+    wide: Maps = functional.interpolate(positive, (side, side), mode="bilinear", align_corners=False)[:, 0].numpy()
+    found = []
+    for heat, weighed in zip(net.crop(wide, size), raw, strict=True):
+        peak = float(heat.max())
+        evidence = peak > _NOTHING * float(np.abs(weighed).max())
+        found.append(HeatMap(heat / np.float32(peak) if evidence else np.zeros_like(heat), evidence))
+    return found
+
+
+@contextmanager
+def _frozen(net: nn.Module) -> Iterator[None]:
+    """No gradients of weights, which nobody needs, and which would stay in memory as long as a served net does."""
+    asked = [parameter for parameter in net.parameters() if parameter.requires_grad]
+    for parameter in asked:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in asked:
+            parameter.requires_grad_(True)

@@ -5,25 +5,66 @@ Flows in: flags or YAML. Flows out: one frozen `TrainSettings`, which is also wh
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
 from pydantic import Field
 
+from models.measures import Goal
+from pipelines.bands import PATCH_SIZE
 from pipelines.errors import SettingsError, nearest
-from pipelines.settings import Settings
+from pipelines.settings import Address, Settings
 
-MODELS: dict[str, str] = {
-    "landnet": "our own CNN for multispectral patches, 0.8 M parameters",
-    "resnet18": "He et al. 2015, by timm, 11 M parameters",
+_TIMM_NAME = re.compile(r"(timm:)?[a-z][a-z0-9_]*(\.[a-z0-9_]+)?")
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One row of the zoo.
+
+    Args:
+        what: a phrase for listings.
+        parameters: for 12 bands, 120 px and 19 classes.
+        timm: timm's name of it; empty for what is our own.
+    """
+
+    what: str
+    parameters: int
+    timm: str = ""
+
+
+MODELS: dict[str, Architecture] = {
+    "landnet-s": Architecture("our own CNN for multispectral patches, small", 347_555),
+    "landnet": Architecture("our own CNN for multispectral patches", 798_355),
+    "landnet-l": Architecture("our own CNN for multispectral patches, large: a tenth of resnet50", 2_256_883),
+    "resnet18": Architecture("residual CNN, 18 layers (He et al. 2015)", 11_214_483, "resnet18"),
+    "resnet50": Architecture("residual CNN, 50 layers (He et al. 2015)", 23_575_187, "resnet50"),
+    "resnet101": Architecture("residual CNN, 101 layers (He et al. 2015)", 42_567_315, "resnet101"),
+    "vgg16": Architecture("plain CNN, 16 layers (Simonyan and Zisserman 2014)", 134_343_571, "vgg16"),
+    "vgg19": Architecture("plain CNN, 19 layers (Simonyan and Zisserman 2014)", 139_653_267, "vgg19"),
+    "densenet121": Architecture("densely connected CNN (Huang et al. 2016)", 7_001_555, "densenet121"),
+    "efficientnet_b0": Architecture("CNN scaled evenly (Tan and Le 2019)", 4_034_479, "efficientnet_b0"),
+    "efficientnetv2_m": Architecture("CNN made to train fast (Tan and Le 2021)", 52_884_639, "tf_efficientnetv2_m"),
+    "swin": Architecture(
+        "transformer with shifted windows, tiny (Liu et al. 2021)", 27_547_069, "swin_tiny_patch4_window7_224"
+    ),
+    "vit": Architecture("vision transformer, small (Dosovitskiy et al. 2020)", 22_507_027, "vit_small_patch16_224"),
+    "convnext": Architecture("CNN after transformers, tiny (Liu et al. 2022)", 27_848_563, "convnext_tiny"),
 }
-"""Name to a phrase, for listings and for checking settings without building anything."""
+"""Short names. Any other classification model of timm goes by timm's name, with or without `timm:` before it."""
 
 
 def check_model(name: str) -> str:
-    """Return the name of a known model.
+    """Return a name that can be a model's: one of `MODELS`, or one that timm may know.
+
+    Whether timm does know it is said by `models.zoo.plan`, which loads timm.
 
     Raises:
-        SettingsError: the zoo has no such model.
+        SettingsError: it cannot be a model's name.
     """
-    if name not in MODELS:
+    if name not in MODELS and not _TIMM_NAME.fullmatch(name):
         raise SettingsError(f'unknown model "{name}"', hint=nearest(name, MODELS))
     return name
 
@@ -45,17 +86,148 @@ class Augment(Settings):
     )
 
 
+class Loss(Settings):
+    """What training minimises; a parameter concerns the losses that its description names."""
+
+    name: Literal["bce", "focal", "asymmetric", "soft-f1", "hybrid"] = Field(
+        default="bce",
+        description="bce: binary cross-entropy; focal (Lin et al. 2017); asymmetric (Ridnik et al. 2021); soft-f1: "
+        "F1 of the batch, smoothed; hybrid: bce and soft-f1",
+    )
+    max_positive_weight: float = Field(
+        default=5, ge=1, le=1000, description="of bce, focal, hybrid: largest weight of a class's positives; 1: none"
+    )
+    gamma: float = Field(default=2, ge=0, le=10, description="of focal: how much less easy decisions count; 0: bce")
+    gamma_positive: float = Field(default=0, ge=0, le=10, description="of asymmetric: gamma of positives")
+    gamma_negative: float = Field(default=4, ge=0, le=10, description="of asymmetric: gamma of negatives")
+    margin: float = Field(
+        default=0.05, ge=0, le=0.5, description="of asymmetric: negatives with a probability below are not learned from"
+    )
+    smoothing: float = Field(
+        default=1, ge=1e-3, le=1000, description="of soft-f1, hybrid: added above and below the line of each class's F1"
+    )
+    f1_share: float = Field(default=0.5, ge=0, le=1, description="of hybrid: share of soft-f1, the rest is bce")
+
+
 class TrainSettings(Settings):
     """One training run: which net on which bands, and how it is fitted."""
 
     model: str = Field(default="landnet", description="model name; see `landsweep models list`")
+    pretrained: str = Field(
+        default="", description="weights to start from: hub (timm's), a file, or a bundle; none if empty"
+    )
+    dropout: float | None = Field(
+        default=None, ge=0, lt=1, description="before the classifier; the model's own if empty"
+    )
+    drop_path: float | None = Field(
+        default=None, ge=0, lt=1, description="chance of a patch to skip the last block; the model's own if empty"
+    )
     bands: str = Field(default="all", description="band set, or a comma list of bands")
     epochs: int = Field(default=10, ge=1, le=10_000, description="passes over the training split")
     batch_size: int = Field(default=32, ge=1, le=65_536, description="patches a step")
     learning_rate: float = Field(default=2e-3, gt=0, le=10, description="peak learning rate of AdamW")
     weight_decay: float = Field(default=0.02, ge=0, le=10, description="decoupled weight decay of AdamW")
     warmup: float = Field(default=0.1, ge=0, lt=1, description="share of the steps over which the rate rises")
+    schedule: Literal["cosine", "plateau"] = Field(
+        default="cosine", description="then it falls to 0 along a cosine, or whenever the validation loss stands still"
+    )
+    plateau_patience: int = Field(default=3, ge=1, le=10_000, description="epochs that make a plateau")
+    plateau_factor: float = Field(default=0.3, gt=0, lt=1, description="what the rate is multiplied by on a plateau")
+    clip: float = Field(default=1, ge=0, description="longest gradient, longer ones are shortened to it; 0: none are")
+    accumulate: int = Field(
+        default=1, ge=1, le=65_536, description="parts a batch is cut into, so that it needs less memory"
+    )
+    ema: float = Field(
+        default=0,
+        ge=0,
+        lt=1,
+        description="decay of the running mean of the weights that is kept, such as 0.999; 0: none",
+    )
+    precision: Literal["fp32", "bf16", "fp16"] = Field(default="fp32", description="of the activations in training")
+    sampling: Literal["shuffled", "weighted"] = Field(
+        default="shuffled", description="each patch once an epoch, or drawn so that rare classes come more often"
+    )
+    compile: bool = Field(default=False, description="torch.compile: minutes at the start, faster steps on a GPU")
     augment: Augment = Field(default=Augment(), description="how training patches are varied")
+    loss: Loss = Field(default=Loss(), description="what is minimised")
+    metric: Goal = Field(default="ap_macro", description="validation metric that the best epoch is chosen by")
+    patience: int = Field(default=0, ge=0, description="epochs without a better metric after which it stops; 0: never")
+    beta: float = Field(default=1, gt=0, le=10, description="thresholds are fitted for F-beta: 1 for F1, 2 for F2")
     seed: int = Field(default=0, ge=0, description="weights, order and augmentation follow from it")
+    device: str = Field(default="auto", description="cpu, cuda, cuda:1, …; auto takes a GPU if there is one")
+    threads: int = Field(default=0, ge=0, description="CPU threads; 0 leaves torch's own choice")
+
+
+class RunSettings(TrainSettings):
+    """What `landsweep train` does: one training run, on which data, and where it is kept."""
+
+    data: Address = Field(default="", description="dataset folder, or its URL")
+    out: Path | None = Field(default=None, description="folder of the run; experiments/MODEL_BANDS_SEED if not given")
+    feed: Literal["auto", "memory", "streamed"] = Field(
+        default="auto", description="memory: read once; streamed: read as it is used; auto: memory if a third holds it"
+    )
+    workers: int = Field(default=1, ge=1, le=1024, description="processes that share each batch, by Ray Train")
+    checkpoint_seconds: float = Field(default=60, gt=0, description="seconds between two checkpoints, at least")
+    checkpoint_steps: int = Field(
+        default=0, ge=0, description="steps between two checkpoints; 0 leaves it to the seconds"
+    )
+    test: bool = Field(default=True, description="score the best epoch on the test split at the end")
+
+
+class ShowSettings(Settings):
+    """What `landsweep models show` shows, of a model on which patches."""
+
+    name: str = Field(description="model name: see `landsweep models list`, or any of timm's")
+    bands: str = Field(default="all", description="band set, or a comma list of bands")
+    size: int = Field(default=PATCH_SIZE, ge=20, le=512, description="pixels a side of the patches")
+    classes: int = Field(default=19, ge=1, le=10_000, description="number of classes")
+    depth: int = Field(default=2, ge=1, le=20, description="how far to go into modules that hold others")
+    out: Path | None = Field(default=None, description="folder for a picture of it, as PNG and SVG; none if not given")
+
+
+class AssessSettings(Settings):
+    """What `landsweep test` scores, on which split."""
+
+    source: Path = Field(description="folder of a run, or of a bundle")
+    data: Address = Field(description="dataset folder, or its URL")
+    split: Literal["train", "validation", "test"] = Field(default="test", description="split of the dataset")
+    checkpoint: Literal["best_acc", "best_loss", "final"] = Field(
+        default="best_acc", description="which of a run's bundles"
+    )
+    out: Path | None = Field(
+        default=None, description="folder for results; a run's own if not given; of a bundle, none"
+    )
+    batch_size: int = Field(default=64, ge=1, le=65_536, description="patches at a time")
+    device: str = Field(default="auto", description="cpu, cuda, cuda:1, …; auto takes a GPU if there is one")
+    threads: int = Field(default=0, ge=0, description="CPU threads; 0 leaves torch's own choice")
+
+
+class ReportSettings(Settings):
+    """What `landsweep report` computes from, and where to."""
+
+    predictions: Path = Field(description="predictions.npz: labels, and probs or preds")
+    out: Path = Field(description="folder for metrics and figures; what a report wrote there before is replaced")
+    data: Address = Field(default="", description="dataset they were made of, for pictures of best and worst patches")
+    split: Literal["auto", "train", "validation", "test"] = Field(
+        default="auto", description="split they are of; auto: what the file says, or test"
+    )
+    examples: int = Field(default=6, ge=1, le=50, description="best and worst patches to show, so many of each")
+
+
+class ExplainSettings(Settings):
+    """What `landsweep explain` looks into, on which patches."""
+
+    bundle: Path = Field(description="folder of a bundle")
+    data: Address = Field(description="dataset folder, or its URL")
+    out: Path = Field(description="folder for pages and figures; what was explained there before is replaced")
+    split: Literal["train", "validation", "test"] = Field(default="test", description="split of the dataset")
+    patches: int = Field(default=6, ge=1, le=50, description="best and worst patches to show, so many of each")
+    method: Literal["gradcam", "ablationcam"] = Field(
+        default="gradcam", description="gradcam: by gradient; ablationcam: without, by taking channels away; slower"
+    )
+    sample: int = Field(
+        default=128, ge=1, le=100_000, description="patches that the importance of bands is measured on, at most"
+    )
+    batch_size: int = Field(default=64, ge=1, le=65_536, description="patches at a time")
     device: str = Field(default="auto", description="cpu, cuda, cuda:1, …; auto takes a GPU if there is one")
     threads: int = Field(default=0, ge=0, description="CPU threads; 0 leaves torch's own choice")

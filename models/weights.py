@@ -8,6 +8,7 @@ Weights are safetensors: loading them runs no code, whoever wrote them.
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
 import json
 import os
@@ -24,9 +25,9 @@ from safetensors.torch import load_file, save_file
 
 from models.bundle import CARD, CONFIG, EXAMPLE, METRICS, WEIGHTS, BundleConfig, check_bundle
 from models.card import model_card
-from models.zoo import ReflectanceNet, create_net
+from models.zoo import ReflectanceNet, assemble, plan
 from pipelines.errors import BundleError, SettingsError
-from pipelines.files import commit, sha256_of, sync
+from pipelines.files import commit, full, sha256_of, sync
 from pipelines.patch import Patch, write_stack
 
 
@@ -39,15 +40,61 @@ class Bundle:
 
 
 def write_bundle(
-    folder: Path, net: ReflectanceNet, config: BundleConfig, metrics: Mapping[str, Any], example: Patch
+    folder: Path,
+    net: ReflectanceNet,
+    config: BundleConfig,
+    metrics: Mapping[str, Any],
+    example: Patch,
+    *,
+    replace: bool = False,
 ) -> BundleConfig:
-    """Write a bundle aside and move it to `folder`, which must not exist yet; returns the config with checksums."""
-    if folder.exists():
+    """Write a bundle aside and move it to `folder`; returns the config with checksums.
+
+    Args:
+        folder: must not exist yet, unless what is there may be replaced.
+        net, config, metrics, example: what goes into it.
+        replace: the folder may exist; it is whole before and after. Where a process is killed just between, the old
+            one is put back by `recover_bundle`.
+
+    Raises:
+        BundleError: the folder exists already.
+        StorageError: the disk is full; what was there is still there.
+    """
+    if folder.exists() and not replace:
         raise BundleError(
             "folder exists already", where=str(folder), hint="Give a new one: bundles are not overwritten."
         )
     aside = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(aside, ignore_errors=True)
+    try:
+        config = _write_files(aside, net, config, metrics, example)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "No space left" in str(error):
+            raise full(folder, sum(4 * each.numel() for each in net.state_dict().values())) from None
+        raise
+    if folder.exists():
+        shutil.rmtree(_old(folder), ignore_errors=True)
+        folder.replace(_old(folder))
+    commit(aside, folder)
+    shutil.rmtree(_old(folder), ignore_errors=True)
+    return config
+
+
+def recover_bundle(folder: Path) -> None:
+    """Put back what a process that was killed while replacing `folder` had set aside, if the new one is not there."""
+    if _old(folder).is_dir() and not folder.exists():
+        commit(_old(folder), folder)
+    shutil.rmtree(_old(folder), ignore_errors=True)
+
+
+def _old(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.old")
+
+
+def _write_files(
+    aside: Path, net: ReflectanceNet, config: BundleConfig, metrics: Mapping[str, Any], example: Patch
+) -> BundleConfig:
     aside.mkdir(parents=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
     save_file(weights, aside / WEIGHTS, metadata={"format": "pt"})
@@ -55,11 +102,11 @@ def write_bundle(
     (aside / EXAMPLE).write_bytes(write_stack(example, config.bands, config.image_size))
     (aside / CARD).write_text(model_card(config, metrics), encoding="utf-8")
     files = {name: sha256_of(aside / name) for name in (WEIGHTS, METRICS, CARD, EXAMPLE)}
-    config = config.model_copy(update={"files": files, "versions": installed_versions()})
+    known = {"files": files, "versions": installed_versions(), "architecture_arguments": net.recipe}
+    config = config.model_copy(update=known)
     (aside / CONFIG).write_text(config.model_dump_json(indent=1), encoding="utf-8")
     for name in (*files, CONFIG):
         sync(aside / name)
-    commit(aside, folder)
     return config
 
 
@@ -71,8 +118,9 @@ def load_bundle(folder: Path, device: torch.device | str = "cpu") -> Bundle:
     """
     config = check_bundle(folder)
     try:
-        net = create_net(
+        net = assemble(
             config.architecture,
+            config.architecture_arguments or plan(config.architecture, config.image_size),
             mean=[config.mean[band] for band in config.bands],
             std=[config.std[band] for band in config.bands],
             num_classes=config.num_classes,

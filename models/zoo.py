@@ -1,70 +1,160 @@
 """Models by name: our own and timm's, all with the same face.
 
-Flows in: a model's name, band statistics, number of classes.
-Flows out: a `ReflectanceNet`: digital numbers in, logits out. Normalisation lies inside it, so a bundle cannot be
-served with other statistics than it was trained with.
+Flows in: a model's name, a patch size, band statistics, number of classes.
+Flows out: a `ReflectanceNet`: digital numbers in, logits out. Normalisation and padding lie inside it, so a bundle
+cannot be served with other statistics than it was trained with, and no family loses the edge of a patch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
-from models.landnet import LandNet
-from models.settings import check_model
+from models.landnet import SIZES, STRIDE, LandNet
+from models.recipe import Recipe
+from models.settings import MODELS, check_model
+from pipelines.bands import PATCH_SIZE
+from pipelines.errors import SettingsError
+
+if TYPE_CHECKING:
+    from models.adapt import LoadReport
 
 
 class ReflectanceNet(nn.Module):
-    """A net on reflectance: subtracts each band's mean, divides by its deviation, and runs the backbone.
+    """A net on reflectance: subtracts each band's mean, divides by its deviation, pads, and runs the backbone.
 
     Args:
-        backbone: takes normalised float32 (batch, bands, size, size), gives logits (batch, classes).
+        backbone: takes normalised float32 (batch, bands, side, side), gives logits (batch, classes).
         mean, std: digital numbers, one a band, in the order of the channels.
+        recipe: how the backbone was put together, and how patches are padded for it.
+
+    Attributes:
+        pretrained: which of its weights came from where, if any did.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, backbone: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self, backbone: nn.Module, mean: Sequence[float], std: Sequence[float], recipe: Recipe | None = None
+    ) -> None:
         super().__init__()
         self.backbone = backbone
+        self.recipe = recipe or Recipe()
+        self.pretrained: LoadReport | None = None
         # Not in the weights file: config.json holds them by band name, and is the only place they live.
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).clamp_min(1.0).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.backbone((images - self.mean) / self.std)
+        logits: Tensor = self.backbone(self.prepare(images))
         return logits
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """What the backbone sees of digital numbers (batch, bands, size, size): normalised, padded by reflection.
+
+        Raises:
+            SettingsError: the net is built for patches of another size.
+        """
+        size = images.shape[-1]
+        if self.recipe.image_size not in (0, size):
+            raise SettingsError(
+                f"the net is built for patches of {self.recipe.image_size} px, not {size}",
+                where="image_size",
+                hint="Build it for these, or choose a model that takes any size.",
+            )
+        images = (images - self.mean) / self.std
+        before, after = self.recipe.padding(size)
+        return functional.pad(images, (before, after) * 2, mode="reflect") if after else images
+
+    def crop(self, maps: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+        """Take the padding off maps (…, side, side) of what `prepare` gives, so that they lie on the patch again."""
+        before, _ = self.recipe.padding(size)
+        return maps[..., before : before + size, before : before + size]
 
 
 def create_net(
-    name: str, *, mean: Sequence[float], std: Sequence[float], num_classes: int, seed: int | None = None
+    name: str,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    num_classes: int,
+    image_size: int = PATCH_SIZE,
+    seed: int | None = None,
+    dropout: float | None = None,
+    drop_path: float | None = None,
+    pretrained: str = "",
+    bands: Sequence[str] = (),
+    labels: Sequence[str] = (),
 ) -> ReflectanceNet:
-    """Build a net with fresh weights, drawn from `seed` without touching the global generator if one is given.
+    """Build a net, its weights drawn from `seed` (without touching the global generator if one is given) or loaded.
+
+    Args:
+        name: see `models.settings.MODELS`, or timm's.
+        mean, std: digital numbers, one a band, in the order of the channels.
+        image_size: pixels a side of the patches; transformers are built for it and take no other.
+        dropout, drop_path: before the classifier, and of whole blocks; the model's own if not given.
+        pretrained: "" for none, "hub" for timm's, or a path of a file or a bundle; see `models.pretrained`.
+        bands, labels: names of the channels and classes, which pretrained weights are matched by.
 
     Raises:
-        SettingsError: the zoo has no such model.
+        SettingsError: the zoo has no such model, or it cannot be built so; no such weights, or none that fits.
+        BundleError: the bundle that weights are to be taken from is damaged.
+        ServiceError: timm's hub does not answer.
+    """
+    net = assemble(
+        name,
+        plan(name, image_size, dropout=dropout, drop_path=drop_path),
+        mean=mean,
+        std=std,
+        num_classes=num_classes,
+        seed=seed,
+    )
+    if pretrained:
+        from models.pretrained import load_pretrained
+
+        net.pretrained = load_pretrained(net, name, pretrained, bands=bands, labels=labels)
+    return net
+
+
+def plan(name: str, image_size: int, *, dropout: float | None = None, drop_path: float | None = None) -> Recipe:
+    """How a model is to be built for patches of `image_size` px.
+
+    Raises:
+        SettingsError: neither the zoo nor timm has such a model, or it cannot take such patches.
     """
     check_model(name)
+    if name in SIZES:
+        return Recipe(multiple=STRIDE, dropout=dropout, drop_path=drop_path)
+    from models.families import recipe
+
+    return recipe(MODELS[name].timm if name in MODELS else name, image_size, dropout=dropout, drop_path=drop_path)
+
+
+def assemble(
+    name: str, recipe: Recipe, *, mean: Sequence[float], std: Sequence[float], num_classes: int, seed: int | None = None
+) -> ReflectanceNet:
+    """Build a net by a recipe that `plan` made, now or when a bundle was written; see `create_net`.
+
+    Raises:
+        SettingsError: the recipe cannot be followed.
+    """
     with torch.random.fork_rng(enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
-        return ReflectanceNet(_backbone(name, len(mean), num_classes), mean, std)
+        return ReflectanceNet(_backbone(name, recipe, len(mean), num_classes), mean, std, recipe)
 
 
-def _backbone(name: str, in_chans: int, num_classes: int) -> nn.Module:
-    if name == "landnet":
-        return LandNet(in_chans, num_classes)
-    import timm  # takes 2 s, which landnet alone need not pay
+def _backbone(name: str, recipe: Recipe, in_chans: int, num_classes: int) -> nn.Module:
+    if name in SIZES:
+        rates = {"dropout": recipe.dropout, "drop_path": recipe.drop_path}
+        return LandNet(in_chans, num_classes, SIZES[name], **rates)
+    from models.families import build
 
-    backbone: nn.Module = timm.create_model(name, in_chans=in_chans, num_classes=num_classes)
-    return backbone
-
-
-def cam_layer(name: str, net: ReflectanceNet) -> nn.Module:
-    """The layer whose activations Grad-CAM weighs: the last one with a spatial grid."""
-    layer = net.backbone.features[-1] if name == "landnet" else net.backbone.layer4[-1]  # type: ignore[index]  # a Module to mypy
-    assert isinstance(layer, nn.Module)
-    return layer
+    return build(recipe, in_chans, num_classes)

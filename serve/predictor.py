@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from models.device import pick_device
 from models.explain import explain
-from models.loop import pick_device
 from models.weights import load_bundle
 from pipelines.batches import assemble
 from pipelines.patch import Patch

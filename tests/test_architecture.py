@@ -25,6 +25,7 @@ MAY_IMPORT_RAY = {
     "pipelines/cluster.py",
     "pipelines/pack_job.py",
     "pipelines/share.py",
+    "tune/distributed.py",
     "tune/progress.py",
     "tune/search.py",
     "tune/searcher.py",

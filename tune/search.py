@@ -17,7 +17,6 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from models.bundle import EXAMPLE, read_metrics
-from models.settings import check_model
 from pipelines.bands import parse_bands
 from pipelines.cluster import ray_cluster
 from pipelines.errors import SettingsError, StudyError, TrainingError
@@ -98,8 +97,11 @@ def _end_running(study: optuna.study.Study, reason: str) -> None:
 
 def _check(settings: SearchSettings, manifest: Manifest) -> tuple[str, ...]:
     """Check what only the dataset, the zoo and the environment know; returns all bands that any trial may ask for."""
+    from models.zoo import plan
+
+    size = max(column.size for column in manifest.bands)
     for model in settings.space.model:
-        check_model(model)
+        plan(model, size)
     if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and not settings.experiments.is_absolute():
         raise SettingsError(
             f'"{settings.experiments}" would lie in the job\'s temporary folder and be lost',

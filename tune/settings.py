@@ -11,6 +11,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from models.measures import Goal
 from models.settings import Augment, TrainSettings
 from pipelines.settings import Address, Settings
 
@@ -74,9 +75,7 @@ class SearchSettings(Settings):
     )
     experiments: Path = Field(default=Path("experiments"), description="folder that holds a folder a study")
     storage: str = Field(default="", description="Optuna storage URL; empty keeps study.db in the study's folder")
-    metric: Literal["ap_macro", "ap_micro", "f1_macro", "f1_micro", "f2_macro", "f2_micro"] = Field(
-        default="ap_macro", description="validation metric to maximise"
-    )
+    metric: Goal = Field(default="ap_macro", description="validation metric to maximise")
     trials: int = Field(default=12, ge=1, le=100_000, description="number of trials")
     epochs: int = Field(default=10, ge=1, le=10_000, description="epochs of a trial that is not pruned")
     concurrent: int = Field(default=0, ge=0, description="trials at once; 0 takes as many as there are resources for")

@@ -8,27 +8,24 @@ Runs on a worker that is used again for the next trial, so nothing may be left b
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from ray import tune as raytune
 
-from models.bundle import BundleConfig, read_metrics
-from models.calibrate import fit_thresholds
-from models.loop import EpochResult, Fit, pick_device
-from models.metrics import METRICS, score
+from models.bundle import read_metrics
+from models.calibrate import Calibration, fit_thresholds
+from models.device import pick_device
+from models.keep import config_of, example_of, image_size, net_of
+from models.loop import EpochResult, Fit
+from models.measures import METRICS
+from models.metrics import score
 from models.settings import TrainSettings
 from models.weights import write_bundle
-from models.zoo import create_net
 from pipelines.bands import parse_bands
-from pipelines.errors import TrainingError
-from pipelines.feed import Rows
-from pipelines.patch import Patch
+from pipelines.errors import SettingsError, TrainingError
 from pipelines.share import Feed
 from tune.settings import SearchSettings
 
@@ -42,7 +39,7 @@ def run_trial(parameters: dict[str, Any], *, data: Feed, search: SearchSettings)
     with tempfile.TemporaryDirectory() as scratch:
         try:
             _fit(settings, search, data, Path(scratch))
-        except TrainingError as error:
+        except (SettingsError, TrainingError) as error:
             raytune.report({search.metric: 0.0, "best": 0.0, "failed": str(error)})
 
 
@@ -50,25 +47,22 @@ def _fit(settings: TrainSettings, search: SearchSettings, data: Feed, scratch: P
     manifest = data.manifest
     bands = parse_bands(settings.bands, manifest.band_names)
     train, validation = data.get("train", bands), data.get("validation", bands)
-    statistics = [manifest.statistics[band] for band in bands]
-    net = create_net(
-        settings.model,
-        mean=[each.mean for each in statistics],
-        std=[each.std for each in statistics],
-        num_classes=len(manifest.label_names),
-        seed=settings.seed,
-    )
-    size = max(column.size for column in manifest.bands)
-    fit = Fit(net, settings, size, pick_device(settings.device))
+    net = net_of(settings, manifest)
+    fit = Fit(net, settings, image_size(manifest), pick_device(settings.device))
     best = _resume(fit, scratch, search.metric)
     for epoch in fit.epochs(train, validation):
         thresholds = fit_thresholds(epoch.probabilities, validation.labels)
         metrics = score(epoch.probabilities, validation.labels, manifest.label_names, thresholds)
-        if metrics[search.metric] > best:
-            best = metrics[search.metric]
-            config = _config(settings, search, data, bands, size, thresholds)
-            shutil.rmtree(scratch / BUNDLE, ignore_errors=True)
-            write_bundle(scratch / BUNDLE, net, config, {"validation": metrics}, _example(validation))
+        value = metrics[search.metric]
+        if value is None:
+            hint = "Take more patches into it, or another metric."
+            raise TrainingError(f"{search.metric} has no value", where="validation split", hint=hint)
+        if value > best:
+            best = value
+            trial = {"study": search.name, "parameters": settings.model_dump(mode="json")}
+            config = config_of(settings, manifest, Calibration(1.0, thresholds), trial)
+            example = example_of(validation)
+            write_bundle(scratch / BUNDLE, net, config, {"validation": metrics}, example, replace=True)
         fit.save(scratch / STATE)
         raytune.report(_report(epoch, metrics, search, best), checkpoint=raytune.Checkpoint.from_directory(scratch))
 
@@ -85,41 +79,8 @@ def _resume(fit: Fit, scratch: Path, metric: str) -> float:
     return float(read_metrics(scratch / BUNDLE)["validation"][metric])
 
 
-def _config(
-    settings: TrainSettings,
-    search: SearchSettings,
-    data: Feed,
-    bands: tuple[str, ...],
-    size: int,
-    thresholds: list[float],
-) -> BundleConfig:
-    manifest = data.manifest
-    return BundleConfig(
-        architecture=settings.model,
-        num_classes=len(manifest.label_names),
-        label_names=manifest.label_names,
-        in_chans=len(bands),
-        bands=list(bands),
-        mean={band: manifest.statistics[band].mean for band in bands},
-        std={band: manifest.statistics[band].std for band in bands},
-        image_size=size,
-        thresholds=dict(zip(manifest.label_names, thresholds, strict=True)),
-        dataset=manifest.hash,
-        trial={"study": search.name, "parameters": settings.model_dump(mode="json")},
-        seed=settings.seed,
-    )
-
-
-def _example(split: Rows) -> Patch:
-    """The split's patch with most labels, without its place: it is there to try the model on."""
-    row = np.array([int(split.labels.sum(axis=1).argmax())])
-    chunk = split.take(row)
-    pixels: dict[str, NDArray[np.uint16]] = {band: chunk[band][0] for band in split.bands}
-    return Patch(pixels)
-
-
 def _report(epoch: EpochResult, metrics: dict[str, Any], search: SearchSettings, best: float) -> dict[str, Any]:
-    curve = {key: metrics[key] for key in METRICS} | {"epoch": epoch.number}
+    curve = {key: metrics[key] for key in METRICS if metrics[key] is not None} | {"epoch": epoch.number}
     curve |= {"train_loss": round(epoch.train_loss, 5), "validation_loss": round(epoch.validation_loss, 5)}
     final = epoch.number == search.epochs
     return {search.metric: metrics[search.metric], "epoch": epoch.number, "best": best, "final": final, "curve": curve}

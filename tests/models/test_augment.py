@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from models.augment import MAX_DEVIATIONS, augment, erase, jitter, mixup, rotate, turn_and_flip
-from models.losses import weighted_bce
-from models.settings import Augment, TrainSettings
+from models.losses import create_loss
+from models.settings import Augment, Loss, TrainSettings
 from pipelines.errors import SettingsError
 
 EVERYTHING = Augment(rotation=20, erasing=0.5, jitter=0.1, mixup=0.4)
@@ -222,7 +222,7 @@ def test_mixup_draws_its_shares_from_beta(alpha: float) -> None:
 
 
 def test_loss_of_mixed_labels_is_the_mixed_loss() -> None:
-    loss = weighted_bce([3, 50, 10, 80, 1], 100)
+    loss = create_loss(Loss(), [3, 50, 10, 80, 1], 100)
     logits, one, other = torch.randn(8, 5, generator=drawing()), classes(8, seed=3), classes(8, seed=4)
     mixed = 0.3 * one + 0.7 * other
     torch.testing.assert_close(loss(logits, mixed), 0.3 * loss(logits, one) + 0.7 * loss(logits, other))

@@ -7,32 +7,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 from models.calibrate import fit_thresholds
-from models.loop import EpochResult, Fit, pick_device
+from models.device import pick_device
+from models.evaluate import evaluate
+from models.loop import EpochResult, Fit
 from models.losses import MAX_WEIGHT, positive_weights
 from models.settings import TrainSettings
-from models.zoo import create_net
+from models.zoo import ReflectanceNet, create_net
 from pipelines.errors import SettingsError, TrainingError
-from pipelines.feed import Split
+from tests.models.bright import bright_or_dark
 
 CPU = torch.device("cpu")
 
-
-def bright_or_dark(rows: int, seed: int) -> Split:
-    """Two classes that one band tells apart: bright patches, and patches with a bright corner."""
-    rng = np.random.default_rng(seed)
-    labels = (rng.random((rows, 2)) < 0.5).astype(np.uint8)
-    pixels = rng.integers(500, 700, (rows, 24, 24)).astype(np.uint16)
-    pixels[labels[:, 0] == 1] += 900
-    pixels[labels[:, 1] == 1, :6, :6] += 3000
-    ids = np.array([str(i) for i in range(rows)], dtype=object)
-    return Split(("B04",), ({"B04": pixels, "labels": labels, "patch_id": ids},))
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def start(model: str = "landnet", **settings: object) -> Fit:
     parsed = TrainSettings.parse({"model": model, "epochs": 3, "batch_size": 16, "seed": 3, **settings})
-    net = create_net(model, mean=[1000.0], std=[500.0], num_classes=2, seed=parsed.seed)
+    net = create_net(model, mean=[1000.0], std=[500.0], num_classes=2, image_size=24, seed=parsed.seed)
     return Fit(net, parsed, 24, CPU)
 
 
@@ -42,7 +36,7 @@ def run(fit: Fit) -> list[EpochResult]:
 
 @pytest.mark.parametrize("model", ["landnet", "resnet18"])
 def test_it_learns_what_can_be_learned(model: str) -> None:
-    results = run(start(model, epochs=6, learning_rate=3e-3))
+    results = run(start(model, epochs=8, learning_rate=3e-3))
     validation = bright_or_dark(32, 1)
     decisions = results[-1].probabilities > 0.5
     assert (decisions == validation.labels).mean() > 0.9
@@ -69,12 +63,173 @@ def test_resumed_fit_continues_bit_for_bit(augment: dict[str, float], tmp_path: 
     np.testing.assert_array_equal(resumed[-1].probabilities, whole[-1].probabilities)
 
 
+EVERYTHING = {
+    "augment": {"rotation": 20, "mixup": 0.4},
+    "loss": {"name": "hybrid"},
+    "ema": 0.9,
+    "accumulate": 3,
+    "sampling": "weighted",
+    "schedule": "plateau",
+    "plateau_patience": 1,
+    "learning_rate": 5e-3,
+    "epochs": 4,
+}
+
+
+@pytest.mark.parametrize("settings", [{}, EVERYTHING, {"precision": "bf16"}, {"precision": "fp16", "epochs": 1}])
+def test_fit_interrupted_within_an_epoch_continues_bit_for_bit(settings: dict[str, object], tmp_path: Path) -> None:
+    whole = start(**settings)
+    results = run(whole)
+    place = (len(results) - 1, 2)
+
+    def stop(fit: Fit) -> None:
+        if (fit.done, fit.step) == place:
+            fit.save(tmp_path / "state.pt")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(start(**settings).epochs(bright_or_dark(64, 0), bright_or_dark(32, 1), stop))
+    resumed = start(**settings)
+    resumed.load(tmp_path / "state.pt")
+    torch.manual_seed(99)  # whatever happens between loading and going on
+    (last,) = run(resumed)
+    assert last.train_loss == results[-1].train_loss
+    for net, other in ((whole.net, resumed.net), (whole.kept, resumed.kept)):
+        for name, tensor in net.state_dict().items():
+            assert torch.equal(tensor, other.state_dict()[name]), name
+
+
+def linear(**settings: object) -> Fit:
+    """A net without batch norm."""
+    parsed = TrainSettings.parse({"epochs": 2, "batch_size": 16, "learning_rate": 1e-3, "seed": 3, **settings})
+    torch.manual_seed(0)
+    backbone = nn.Sequential(nn.Flatten(), nn.Linear(24 * 24, 2))
+    return Fit(ReflectanceNet(backbone, [1000.0], [500.0]), parsed, 24, CPU)
+
+
+def test_a_batch_cut_into_parts_learns_the_same() -> None:
+    whole, parts = linear(), linear(accumulate=5)
+    sizes: list[int] = []
+    parts.net.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    for one, other in zip(run(whole), run(parts), strict=True):
+        assert one.train_loss == pytest.approx(other.train_loss, rel=1e-5)
+        np.testing.assert_allclose(one.probabilities, other.probabilities, rtol=1e-4)
+    assert sizes[:5] == [4, 3, 3, 3, 3]
+
+
+def test_a_last_batch_of_one_patch_is_joined_to_the_one_before() -> None:
+    fit = start(epochs=1)
+    sizes: list[int] = []
+    fit.net.register_forward_pre_hook(lambda net, inputs: sizes.append(len(inputs[0])) if net.training else None)
+    list(fit.epochs(bright_or_dark(65, 0), bright_or_dark(32, 1)))
+    assert sizes == [16, 16, 16, 17]
+    assert fit.steps(65) == 4
+
+
+def test_batch_norm_of_a_single_patch_is_refused() -> None:
+    with pytest.raises(SettingsError, match="batch norm needs 2 patches a step"):
+        run(start(batch_size=1))
+    with pytest.raises(SettingsError, match="batch norm needs 2 patches a step"):
+        list(start().epochs(bright_or_dark(1, 0), bright_or_dark(32, 1)))
+    assert len(run(linear(batch_size=1))) == 2, "a net without batch norm may"
+
+
+def test_the_mean_of_the_weights_is_what_is_evaluated_and_kept() -> None:
+    fit = start(ema=0.99, epochs=1)
+    (result,) = run(fit)
+    assert fit.kept is not fit.net
+    again = evaluate(fit.kept, bright_or_dark(32, 1), 24, CPU)
+    np.testing.assert_array_equal(result.logits, again.logits)
+    assert not np.array_equal(evaluate(fit.net, bright_or_dark(32, 1), 24, CPU).logits, again.logits)
+
+
+@pytest.mark.parametrize(("clip", "shortened"), [(0.01, True), (0, False)])
+def test_gradients_are_no_longer_than_the_settings_allow(clip: float, shortened: bool) -> None:
+    fit = start(epochs=1, clip=clip)
+    run(fit)
+    length = torch.cat([each.grad.flatten() for each in fit.net.parameters() if each.grad is not None]).norm()
+    assert (length <= 0.01001) == shortened
+
+
+@pytest.mark.parametrize(("precision", "expected"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_activations_have_the_precision_asked_for_and_weights_stay_float32(
+    precision: str, expected: torch.dtype
+) -> None:
+    fit = start(epochs=1, precision=precision)
+    seen: set[torch.dtype] = set()
+    fit.net.register_forward_hook(lambda net, inputs, logits: seen.add(logits.dtype))
+    (result,) = run(fit)
+    assert seen == {expected}
+    assert {each.dtype for each in fit.net.parameters()} == {torch.float32}
+    assert result.logits.dtype == np.float32
+
+
+def test_rare_classes_come_more_often_where_sampling_is_weighted() -> None:
+    rows = bright_or_dark(256, 0)
+    rows.chunks[0]["labels"][:, 1] = np.arange(256) < 8
+    rows.chunks[0]["B04"][:8] = 60_000
+    drawn = {}
+    for sampling in ("shuffled", "weighted"):
+        fit = linear(epochs=1, sampling=sampling)
+        rare: list[int] = []
+        fit.net.register_forward_pre_hook(lambda _, inputs, rare=rare: rare.append(int((inputs[0] > 50_000).sum())))
+        list(fit.epochs(rows, bright_or_dark(32, 1)))
+        drawn[sampling] = sum(rare) // 24**2
+    assert drawn["shuffled"] == 8
+    assert 16 < drawn["weighted"] < 64, "29 are expected: sqrt(256 / 8) against sqrt(2) for the 248 others"
+
+
 def test_divergence_is_said_with_its_place() -> None:
     with pytest.raises(TrainingError, match=r"loss is nan in epoch 1, step \d"):
         fit = start()
         with torch.no_grad():
             next(fit.net.parameters()).fill_(float("nan"))
         run(fit)
+
+
+def test_weights_that_are_no_numbers_are_not_saved(tmp_path: Path) -> None:
+    fit = start()
+    with torch.no_grad():
+        next(fit.net.parameters()).fill_(float("nan"))
+    with pytest.raises(TrainingError, match="weights are no numbers"):
+        fit.save(tmp_path / "state.pt")
+    assert not list(tmp_path.iterdir())
+
+
+class Greedy(nn.Module):
+    """Asks for a petabyte."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.empty(10**15, dtype=torch.uint8, device=images.device)
+
+
+def test_out_of_memory_says_what_to_lower() -> None:
+    parsed = TrainSettings(batch_size=16)
+    fit = Fit(ReflectanceNet(nn.Sequential(nn.Conv2d(1, 1, 1), Greedy()), [0.0], [1.0]), parsed, 24, CPU)
+    with pytest.raises(TrainingError, match=r"a step of 16 patches of 24 px does not fit.* --accumulate"):
+        run(fit)
+
+
+def test_a_net_that_cannot_be_compiled_is_refused() -> None:
+    from torch._inductor import config
+
+    without = config.patch({"cpp.cxx": (None, "/nonexistent"), "force_disable_caches": True})
+    with without, pytest.raises(SettingsError, match=r"compile: the net cannot be compiled .* C\+\+ compiler"):
+        run(linear(compile=True))
+
+
+def test_empty_splits_are_refused() -> None:
+    with pytest.raises(TrainingError, match="no patches to learn from"):
+        list(start().epochs(bright_or_dark(0, 0), bright_or_dark(32, 1)))
+    with pytest.raises(TrainingError, match="no patches to validate on"):
+        list(start().epochs(bright_or_dark(64, 0), bright_or_dark(0, 1)))
+
+
+def test_a_state_of_another_net_or_other_settings_is_refused(tmp_path: Path) -> None:
+    start().save(tmp_path / "state.pt")
+    for other in (start("resnet18"), start(ema=0.9), linear()):
+        with pytest.raises(TrainingError, match="checkpoint does not fit these settings"):
+            other.load(tmp_path / "state.pt")
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-100], lambda data: b"", lambda data: b"junk" * 100])

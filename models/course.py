@@ -1,0 +1,145 @@
+"""What a run does after each epoch: measure, keep the best bundles and a checkpoint, write it down, decide whether to
+go on.
+
+Flows in: a fit's `EpochResult`s. Flows out: bundles, checkpoints and logs in the run's folder, all of which a killed
+run finds whole: bundles are written before the checkpoint that counts them, and written again, the same, where that
+did not come about.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from models.bundle import BundleConfig
+from models.calibrate import fit_calibration
+from models.checkpoint import PREVIOUS, STATE, push_state, read_state
+from models.early import Patience
+from models.keep import config_of, example_of
+from models.logs import Log
+from models.loop import EpochResult, Fit
+from models.measures import METRICS
+from models.metrics import score
+from models.run import BEST_ACC, BEST_LOSS, FINAL, Run
+from models.settings import TrainSettings
+from models.state import capture, restore
+from models.weights import recover_bundle, write_bundle
+from pipelines.errors import TrainingError
+from pipelines.feed import Rows
+from pipelines.manifest import Manifest
+
+
+class Course:
+    """A run between its epochs. All members of a team have one; the first alone writes.
+
+    Args:
+        run, fit: what is trained, and where it is kept.
+        validation: the split that epochs are measured on.
+        manifest: of the dataset.
+        tell: gets a line an epoch.
+        clock: seconds, for the time between checkpoints.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        fit: Fit,
+        validation: Rows,
+        manifest: Manifest,
+        tell: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.run, self.fit, self.validation, self.manifest = run, fit, validation, manifest
+        self.rows: list[dict[str, Any]] = []
+        self.best, self.lowest = Patience(), Patience()
+        self._tell, self._clock = tell, clock
+        self._saved = self._begun = clock()
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing more to train."""
+        patience = self.run.settings.patience
+        return self.fit.done >= self.run.settings.epochs or bool(patience and self.best.waited >= patience)
+
+    def resume(self) -> None:
+        """Go on from the last checkpoint, or the one before where its bytes are damaged; begin anew where none is."""
+        for name in (BEST_ACC, BEST_LOSS, FINAL):
+            if self.fit.team.leads:
+                recover_bundle(self.run.checkpoints / name)
+        there = [name for name in (STATE, PREVIOUS) if (self.run.checkpoints / name).is_file()]
+        for position, name in enumerate(there):
+            try:
+                state = read_state(self.run.checkpoints / name)
+            except TrainingError as error:
+                if position == len(there) - 1:
+                    raise
+                self._tell(f"{error} Going on from the one before.")
+                continue
+            restore(self.fit, state["fit"])
+            self.rows = state["rows"]
+            self.best, self.lowest = Patience(*state["best"]), Patience(*state["lowest"])
+            return
+
+    def after_step(self, fit: Fit) -> None:
+        """Write a checkpoint if it is time for one. A team goes by steps alone, which its members count alike."""
+        settings = self.run.settings
+        late = fit.team.size == 1 and self._clock() - self._saved >= settings.checkpoint_seconds
+        if late or (settings.checkpoint_steps and fit.step % settings.checkpoint_steps == 0):
+            self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """Write all that an interrupted run needs to go on from here."""
+        state = capture(self.fit)
+        if self.fit.team.leads:
+            patience = {name: [each.best, each.waited] for name, each in (("best", self.best), ("lowest", self.lowest))}
+            push_state(self.run.checkpoints, {"fit": state, "rows": self.rows} | patience)
+        self._saved = self._clock()
+
+    def after_epoch(self, epoch: EpochResult, log: Log | None) -> None:
+        """Measure an epoch, and keep what it is worth.
+
+        Raises:
+            TrainingError: the metric that epochs are chosen by has no value on the validation split.
+        """
+        settings, labels = self.run.settings, self.validation.labels
+        calibration = fit_calibration(epoch.logits, labels, settings.beta)
+        probabilities = calibration.probabilities(epoch.logits)
+        metrics = score(probabilities, labels, self.manifest.label_names, calibration.thresholds)
+        value = metrics[settings.metric]
+        if value is None:
+            hint = "Take more patches into it, or another metric."
+            raise TrainingError(f"{settings.metric} has no value", where="validation split", hint=hint)
+        self.rows.append(self._row(epoch, metrics))
+        kept = [BEST_ACC] if self.best.better(value) else []
+        kept += [BEST_LOSS] if self.lowest.better(-epoch.validation_loss) else []
+        kept += [FINAL] if self.over else []
+        if self.fit.team.leads:
+            trial = {"parameters": settings.model_dump(mode="json", include=set(TrainSettings.model_fields))}
+            config = config_of(settings, self.manifest, calibration, trial)
+            self._keep(kept, config, metrics)
+        self.checkpoint()
+        if log:
+            log.epoch(self.rows)
+            log.say(self._line(self.rows[-1], BEST_ACC in kept))
+
+    def _keep(self, names: list[str], config: BundleConfig, metrics: dict[str, Any]) -> None:
+        example = example_of(self.validation) if names else None
+        for name in names:
+            assert example is not None
+            target = self.run.checkpoints / name
+            write_bundle(target, self.fit.kept, config, {"validation": metrics}, example, replace=True)
+
+    def _row(self, epoch: EpochResult, metrics: dict[str, Any]) -> dict[str, Any]:
+        seconds, self._begun = self._clock() - self._begun, self._clock()
+        row = {"epoch": epoch.number, "train_loss": epoch.train_loss, "validation_loss": epoch.validation_loss}
+        row |= {"learning_rate": float(self.fit.optimizer.param_groups[0]["lr"]), "seconds": round(seconds, 3)}
+        return row | {key: metrics[key] for key in METRICS}
+
+    def _line(self, row: dict[str, Any], best: bool) -> str:
+        settings = self.run.settings
+        return (
+            f"epoch {row['epoch']}/{settings.epochs}: training loss {row['train_loss']:.4f}, validation loss "
+            f"{row['validation_loss']:.4f}, {settings.metric} {row[settings.metric]:.4f}{' (best)' if best else ''}, "
+            f"{row['seconds']:.1f} s"
+        )

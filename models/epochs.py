@@ -1,0 +1,74 @@
+"""The table of a training run: one row an epoch, as JSON, one a line, so that a run can add to it as it goes.
+
+    RUN/logs/epochs.jsonl          {"epoch": 1, "train_loss": 0.41, "validation_loss": 0.38, "ap_macro": 0.52, …}
+    RUN/results/predictions.npz    beside which it is looked for
+
+Flows in: rows, or the path of a run's predictions. Flows out: rows.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from pipelines.errors import PredictionsError
+from pipelines.files import write_whole
+
+TABLE = "logs/epochs.jsonl"
+
+MAX_BYTES = 64 * 2**20
+"""A hundred thousand epochs with all metrics."""
+
+Epochs: TypeAlias = Sequence[Mapping[str, Any]]
+
+
+def write_epochs(path: Path, epochs: Epochs) -> None:
+    """Write the whole table. Values are numbers, text or None; NaN has no place in JSON.
+
+    Raises:
+        ValueError: a value is not a finite number.
+    """
+    write_whole(path, "".join(json.dumps(dict(row), allow_nan=False) + "\n" for row in epochs))
+
+
+def epochs_beside(predictions: Path) -> list[dict[str, Any]] | None:
+    """The table of the run whose results these predictions are; None if they lie in no run's folder.
+
+    Raises:
+        PredictionsError: the table is damaged.
+    """
+    path = predictions.absolute().parent.parent / TABLE
+    return read_epochs(path) if path.is_file() else None
+
+
+def read_epochs(path: Path) -> list[dict[str, Any]]:
+    """Read and check a table.
+
+    Raises:
+        PredictionsError: it is too large, or a line is not a row of numbers.
+    """
+    hint = "Mend it, or move it away: learning curves are left out then."
+    if path.stat().st_size > MAX_BYTES:
+        raise PredictionsError(f"table is over {MAX_BYTES // 2**20} MiB", where=str(path), hint=hint)
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        row = _row(line)
+        if row is None or (rows and row.keys() != rows[0].keys()):
+            what = "not a row of numbers by name" if row is None else "other columns than in the first line"
+            raise PredictionsError(what, where=f"{path}, line {number}", hint=hint)
+        rows.append(row)
+    return rows
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict) or not isinstance(row.get("epoch"), int):
+        return None
+    numbers = (value for value in row.values() if isinstance(value, float))
+    return row if all(map(math.isfinite, numbers)) else None

@@ -1,0 +1,82 @@
+"""What a net says of a whole split, in the split's own order.
+
+Flows in: a net in whatever mode, and rows. Flows out: logits, and probabilities of them; the net is in evaluation mode.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models.device import autocast, own_memory_errors
+from models.team import ALONE, Team
+from models.zoo import ReflectanceNet
+from pipelines.batches import Batches
+from pipelines.errors import TrainingError
+from pipelines.feed import Rows
+from pipelines.plan import Plan
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Logits float32 (rows, classes), and the mean loss, 0 where none was asked for."""
+
+    logits: NDArray[np.float32]
+    loss: float
+
+    @property
+    def probabilities(self) -> NDArray[np.float32]:
+        """Of the logits as they are, (rows, classes)."""
+        return probabilities_of(self.logits)
+
+
+def probabilities_of(logits: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np.float32]:
+    """Sigmoid of the logits divided by a temperature."""
+    found: NDArray[np.float32] = torch.sigmoid(torch.from_numpy(logits) / temperature).numpy()
+    return found
+
+
+@torch.inference_mode()
+def evaluate(
+    net: ReflectanceNet,
+    rows: Rows,
+    size: int,
+    device: torch.device,
+    loss: nn.Module | None = None,
+    *,
+    batch_size: int = BATCH,
+    precision: str = "fp32",
+    team: Team = ALONE,
+) -> Evaluation:
+    """Run a net over a split, all workers of the team together; each gets the whole result.
+
+    Raises:
+        TrainingError: the split is empty, a batch does not fit into memory, or a logit is no finite number.
+    """
+    if not len(rows):
+        raise TrainingError("there are no patches to score", hint="Ingest more.")
+    net.eval()
+    found: list[Tensor] = []
+    total = 0.0
+    plan = Plan(share=(team.number, team.size))
+    with own_memory_errors(f"a batch of {batch_size} patches of {size} px", "Use another device, or smaller batches."):
+        for images, labels in Batches(rows, batch_size * team.size, size, device=device, plan=plan):
+            if not len(images):
+                continue
+            with autocast(device, precision):
+                logits = net(images.contiguous(memory_format=torch.channels_last))
+            found.append(logits.float().cpu())
+            if loss is not None:
+                total += float(loss(logits, labels)) * len(images)
+    mine = torch.cat(found).numpy() if found else np.empty((0, rows.labels.shape[1]), np.float32)
+    whole = team.join(mine, len(rows), batch_size * team.size)
+    if not np.isfinite(whole).all():
+        hint = "Lower the learning rate, and check the data with `landsweep data check`."
+        raise TrainingError("the net gives no numbers", hint=hint)
+    return Evaluation(whole, team.sum(total) / len(rows))

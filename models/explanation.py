@@ -1,0 +1,87 @@
+"""What a bundle looks at on a split: `landsweep explain`.
+
+    out/
+      gradcam_visualizations/…, activations.pdf    see `gradcam_pages`
+      band_importance.{json,png}                   what taking each band away does; see `importance`
+
+Flows in: `ExplainSettings`. Flows out: the files above, and what the command line prints.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.assess import examine
+from models.device import pick_device
+from models.extremes import bands_shown
+from models.gradcam_pages import ACTIVATIONS, write_gradcam_pages
+from models.importance import BandImportance, band_importance, draw_importance
+from models.settings import ExplainSettings
+from models.weights import Bundle, load_bundle
+from pipelines.batches import assemble
+from pipelines.canvas import png_of
+from pipelines.feed import Rows
+from pipelines.files import write_whole
+from pipelines.manifest import open_dataset
+from pipelines.stream import open_stream
+from pipelines.summary import check_out
+
+IMPORTANCE = "band_importance"
+
+
+def explain_on(settings: ExplainSettings, progress: Callable[[int, int], None] = lambda *_: None) -> dict[str, Any]:
+    """Score the split, explain its best and worst patches, and measure what each band does.
+
+    Raises:
+        BundleError: there is none, or it is damaged, or the dataset's classes are not its own.
+        ShardError: there is no such dataset, or the split is empty.
+        BandError: the dataset lacks a band.
+        SettingsError: nothing can be written to `out`.
+        TrainingError: a batch does not fit into memory.
+    """
+    check_out(settings.out)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    bundle = load_bundle(settings.bundle, pick_device(settings.device))
+    manifest = open_dataset(settings.data)
+    found = examine(bundle, settings.data, settings.split, batch_size=settings.batch_size).predictions
+    bands = list(dict.fromkeys([*bundle.config.bands, *bands_shown(manifest.band_names)]))
+    rows = open_stream(settings.data, settings.split, bands, manifest)
+    importance = _importance(bundle, rows, settings, progress)
+    pages = write_gradcam_pages(settings.out, bundle, rows, found, settings.patches, method=settings.method)
+    measured = importance.as_dict()
+    write_whole(settings.out / f"{IMPORTANCE}.json", json.dumps(measured, ensure_ascii=False, indent=2) + "\n")
+    write_whole(settings.out / f"{IMPORTANCE}.png", png_of(draw_importance(importance, settings.split)))
+    same = bundle.config.dataset == manifest.hash
+    said = {"bundle": str(settings.bundle), "split": settings.split, "method": settings.method}
+    said |= {} if same else {"note": "this is not the dataset that the model was trained on"}
+    files = [*(page.name for page in pages), ACTIVATIONS, f"{IMPORTANCE}.json", f"{IMPORTANCE}.png"]
+    listed = [{"page": page.name, "patch": page.patch_id, "remarks": " ".join(page.remarks)} for page in pages]
+    counted = {"out": str(settings.out), "files": files, "patches measured": len(importance.logits)}
+    return said | counted | {"pages": listed, "importance": measured}
+
+
+def band_rows(importance: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row a band, the strongest first, for a table."""
+    rows = []
+    for band, found in sorted(importance.items(), key=lambda item: -item[1]["strength"]):
+        label, change = min(found["logit"].items(), key=lambda item: item[1])
+        said = label if change < 0 else None  # it may speak against every class
+        rows.append({"band": band, "mean change of a logit": found["strength"], "speaks most for": said})
+    return rows
+
+
+def _importance(
+    bundle: Bundle, rows: Rows, settings: ExplainSettings, progress: Callable[[int, int], None]
+) -> BandImportance:
+    """On patches spread evenly over the split."""
+    config = bundle.config
+    places = np.unique(np.linspace(0, len(rows) - 1, min(settings.sample, len(rows))).astype(np.int64))
+    chunk = rows.select(config.bands).take(places)
+    images = assemble(chunk, config.bands, config.image_size)
+    return band_importance(bundle, images, batch_size=settings.batch_size, progress=progress)

@@ -1,0 +1,66 @@
+"""Best and worst patches as a picture: thumbnails, and beside each what was found, missed and wrongly said.
+
+Flows in: `Extremes`. Flows out: a figure. Right and wrong are told in words, not by colour.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from itertools import zip_longest
+
+from matplotlib.figure import Figure
+
+from models.extremes import Example, Extremes
+from models.panels import fold, heading_room
+from pipelines.canvas import blank
+
+_THUMB, _TEXT, _LINE, _GAP = 1.5, 3.6, 0.145, 0.15  # inches
+_CHARACTERS = 50  # of a line beside a thumbnail
+
+
+def draw_gallery(shown: Extremes, of: str) -> Figure:
+    """The best patches in the left column, the worst in the right one."""
+    texts = [[_lines(each) if each else [] for each in pair] for pair in zip_longest(shown.best, shown.worst)]
+    heights = [max(_THUMB, *(_LINE * len(lines) for lines in pair)) + _GAP for pair in texts]
+    width = 2 * (_THUMB + _TEXT) + 4 * _GAP
+    heading = f"Patches that the model is most right and most wrong about ({of})"
+    note = f"pictures: {shown.colour}, each stretched for itself; after a class, the probability given to it"
+    top, below = heading_room(heading, width) + 0.25, 0.3
+    height = top + sum(heights) + below
+    figure = blank(width, height)
+    figure.set_layout_engine("none")
+    figure.text(0.5, 1 - 0.1 / height, fold(heading, width), ha="center", va="top", fontsize=12)
+    figure.text(0.5, 0.08 / height, fold(note, width, 0.075), ha="center", va="bottom", fontsize=9)
+    columns = (_GAP, width / 2 + _GAP)
+    for left, title in zip(columns, ("Best: lowest loss", "Worst: highest loss"), strict=True):
+        figure.text(left / width, 1 - (top - 0.05) / height, title, ha="left", va="bottom", fontsize=10, weight="bold")
+    down = top
+    for pair, lines, room in zip(zip_longest(shown.best, shown.worst), texts, heights, strict=True):
+        for example, written, left in zip(pair, lines, columns, strict=True):
+            if example is not None:
+                _draw(figure, example, written, left, down)
+        down += room
+    return figure
+
+
+def _draw(figure: Figure, example: Example, lines: list[str], left: float, down: float) -> None:
+    width, height = figure.get_size_inches()
+    box = (left / width, 1 - (down + _THUMB) / height, _THUMB / width, _THUMB / height)
+    axes = figure.add_axes(box)
+    axes.imshow(example.picture, interpolation="nearest")
+    axes.axis("off")
+    place = ((left + _THUMB + 0.1) / width, 1 - (down - 0.02) / height)
+    figure.text(*place, "\n".join(lines), ha="left", va="top", fontsize=8, linespacing=1.2)
+
+
+def _lines(example: Example) -> list[str]:
+    """At most `_CHARACTERS` long."""
+    lines = [*_folded(example.patch_id, 44), f"loss {example.loss:.3g}"]
+    for word, classes in (("found", example.found), ("missed", example.missed), ("wrongly said", example.wrong)):
+        for name, probability in classes.items():
+            lines += _folded(f"{word}: {name} {probability:.2f}", _CHARACTERS)
+    return lines if example.found or example.missed or example.wrong else [*lines, "no class there, and none said"]
+
+
+def _folded(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, subsequent_indent="    ")

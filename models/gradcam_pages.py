@@ -1,0 +1,135 @@
+"""The pages of a report that show where a model looked: best and worst patches, with a map of each class.
+
+    out/
+      gradcam_visualizations/best_01.png …     the patch, all its classes in one picture, each class for itself
+      gradcam_visualizations/worst_01.png …
+      activations.pdf                          the same patches: feature maps of each stage
+
+Flows in: a loaded bundle, the rows of a dataset, and what the bundle predicts of them. Flows out: the files above,
+all computed before the first is written. Shown are the classes that were found, missed and wrongly said.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from models.activations import activations, draw_stages, pdf_of
+from models.explain import GRADCAM, HeatMap, explain_each
+from models.extremes import Example, extremes, match
+from models.overlay import Explained, draw_overlay
+from models.predictions import Predictions
+from models.weights import Bundle
+from pipelines.batches import assemble
+from pipelines.canvas import png_of
+from pipelines.errors import BundleError
+from pipelines.feed import Rows
+from pipelines.files import exclusive, write_whole
+
+PAGES, ACTIVATIONS = "gradcam_visualizations", "activations.pdf"
+TITLES = {"gradcam": "Grad-CAM", "ablationcam": "Ablation-CAM"}
+NOTE = "Each class is scaled to its own peak: colour says where, not how much. Lines are at half of the peak."
+
+_OWN = re.compile(r"(best|worst)_\d+\.png")
+
+
+@dataclass(frozen=True)
+class Page:
+    """One patch that was explained.
+
+    Args:
+        name: its file, relative to the folder of the report.
+        patch_id: whose it is.
+        remarks: what a user must be told of its maps, as sentences.
+    """
+
+    name: str
+    patch_id: str
+    remarks: tuple[str, ...]
+
+
+def write_gradcam_pages(
+    out: Path, bundle: Bundle, rows: Rows, predictions: Predictions, n: int = 6, *, method: str = GRADCAM
+) -> list[Page]:
+    """Explain the n best and the n worst patches; see `extremes`. Pages of an earlier report are replaced.
+
+    Args:
+        out: folder of the results, made if it is not there.
+        rows: that the predictions were made of, with the bundle's bands, and those of true colour where there are any.
+        predictions: the bundle's own.
+
+    Raises:
+        PredictionsError: the predictions are of other patches than the rows.
+        BundleError: they are of other classes than the bundle.
+        ShardError: a band was not read.
+        StorageError: the disk is full.
+        BusyError: another process explains into this folder.
+    """
+    if predictions.label_names != tuple(bundle.config.label_names):
+        raise BundleError("the predictions are of other classes than the model's", hint="Predict with this bundle.")
+    shown = extremes(predictions, rows, n)
+    named = _named("best", shown.best) | _named("worst", shown.worst)
+    images = _images(bundle, rows, predictions, [each.patch_id for each in named.values()])
+    words = [_facts(each) for each in named.values()]
+    maps = explain_each(bundle, images, [list(each) for each in words], method)
+    stages = activations(bundle, images)
+    files: dict[str, bytes] = {}
+    for (name, example), facts, heats in zip(named.items(), words, maps, strict=True):
+        page = Explained(example.picture, heats, facts)
+        heading = f"{TITLES[method]}: {example.patch_id} ({predictions.split or 'patch'}, loss {example.loss:.3g})"
+        note = f"{shown.colour}. {NOTE}"
+        files[name] = png_of(draw_overlay(page, heading, note, each=True))
+    figures = [
+        draw_stages(found, example.picture, f"{example.patch_id}: {_place(name)}")
+        for (name, example), found in zip(named.items(), stages, strict=True)
+    ]
+    files[ACTIVATIONS] = pdf_of(figures)
+    _write(out, files)
+    return [
+        Page(name, example.patch_id, _remarks(heats))
+        for (name, example), heats in zip(named.items(), maps, strict=True)
+    ]
+
+
+def _named(kind: str, examples: list[Example]) -> dict[str, Example]:
+    return {f"{PAGES}/{kind}_{number:02d}.png": each for number, each in enumerate(examples, start=1)}
+
+
+def _place(name: str) -> str:
+    """`best_01` as people say it."""
+    kind, number = Path(name).stem.split("_")
+    return f"{kind} patch, number {int(number)}"
+
+
+def _facts(example: Example) -> dict[str, str]:
+    """The classes that are shown, and what of them."""
+    kinds = {"found": example.found, "missed": example.missed, "wrongly said": example.wrong}
+    return {label: f"{word}, {share:.2f}" for word, classes in kinds.items() for label, share in classes.items()}
+
+
+def _remarks(heats: Mapping[str, HeatMap]) -> tuple[str, ...]:
+    return tuple(heat.remark(label) for label, heat in heats.items() if not heat.evidence)
+
+
+def _images(bundle: Bundle, rows: Rows, predictions: Predictions, ids: list[str]) -> Tensor:
+    """What the net takes of these patches, in their order."""
+    assert predictions.patch_ids is not None  # `extremes` has looked
+    place = dict(zip(predictions.patch_ids.tolist(), match(predictions, rows).tolist(), strict=True))
+    config = bundle.config
+    chunk = rows.select(config.bands).take(np.array([place[each] for each in ids], np.int64))
+    return assemble(chunk, config.bands, config.image_size, bundle.net.mean.device)
+
+
+def _write(out: Path, files: Mapping[str, bytes]) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    with exclusive(out / ".lock", f"an explanation into {out}"):
+        for name, data in files.items():
+            write_whole(out / name, data)
+        for there in (out / PAGES).iterdir():
+            if _OWN.fullmatch(there.name) and f"{PAGES}/{there.name}" not in files:
+                there.unlink()

@@ -1,0 +1,136 @@
+"""Which bands a net decides by: each is taken away in turn, and what becomes of every class is measured.
+
+A band that is taken away is replaced by its mean over the training split, which is 0 once normalised: the net sees an
+ordinary value that tells patches no longer apart. Bands share what they say: where two tell the same, taking one away
+changes little, however much the net relies on both.
+
+Flows in: a loaded bundle, a batch of images. Flows out: changes of logits and probabilities by band and class, a table
+and a figure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import TwoSlopeNorm
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.device import own_memory_errors
+from models.evaluate import BATCH
+from models.weights import Bundle
+from pipelines.canvas import BLUE, blank, room_for, tidy, wrap
+from pipelines.errors import ShardError
+
+Values = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class BandImportance:
+    """What taking a band away does; negative where the band spoke for the class.
+
+    Args:
+        bands, label_names: in the order of the arrays' second and third axis.
+        logits, probabilities: float32 (rows, bands, classes), without the band less with it; probabilities are
+            calibrated as they are served.
+    """
+
+    bands: tuple[str, ...]
+    label_names: tuple[str, ...]
+    logits: Values
+    probabilities: Values
+
+    @property
+    def strength(self) -> dict[str, float]:
+        """Band to how far it moves a logit: the mean over rows and classes, whatever the direction."""
+        return dict(zip(self.bands, np.abs(self.logits).mean(axis=(0, 2)).tolist(), strict=True))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Means over rows, by band and class."""
+        means = {"logit": self.logits.mean(axis=0), "probability": self.probabilities.mean(axis=0)}
+        return {
+            band: {"strength": self.strength[band]}
+            | {kind: dict(zip(self.label_names, values[place].tolist(), strict=True)) for kind, values in means.items()}
+            for place, band in enumerate(self.bands)
+        }
+
+
+@torch.inference_mode()
+def band_importance(
+    bundle: Bundle, images: Tensor, *, batch_size: int = BATCH, progress: Callable[[int, int], None] = lambda *_: None
+) -> BandImportance:
+    """Take each band away in turn; as many passes as there are bands, and one more.
+
+    Args:
+        images: float32 digital numbers (rows, bands, size, size), as the net takes them, on any device.
+        batch_size: rows a pass.
+        progress: called with rows done, and of how many.
+
+    Raises:
+        ShardError: there are no rows.
+        TrainingError: a batch does not fit into memory.
+    """
+    if not len(images):
+        raise ShardError("there are no patches to look at", hint="Give a split that has some.")
+    net, config = bundle.net, bundle.config
+    logits, probabilities = [], []
+    for start in range(0, len(images), batch_size):
+        batch = images[start : start + batch_size].to(net.mean.device)
+        with own_memory_errors(f"a batch of {len(batch)} patches", "Use a smaller batch size."):
+            # (1 + bands, rows, classes), in float64: a float32 of 20 and one of 20.0001 differ by noise
+            found = torch.stack([net(batch), *(net(each) for each in _without(batch, net.mean))]).double()
+        shares = torch.sigmoid(found / config.temperature)
+        logits.append((found[1:] - found[0]).transpose(0, 1).float().cpu())
+        probabilities.append((shares[1:] - shares[0]).transpose(0, 1).float().cpu())
+        progress(min(start + batch_size, len(images)), len(images))
+    return BandImportance(
+        tuple(config.bands), tuple(config.label_names), torch.cat(logits).numpy(), torch.cat(probabilities).numpy()
+    )
+
+
+def _without(batch: Tensor, mean: Tensor) -> Any:
+    """The batch without each band in turn, one at a time: all at once would take as many times the memory."""
+    for band in range(batch.shape[1]):
+        changed = batch.clone()
+        changed[:, band] = mean[0, band]
+        yield changed
+
+
+def draw_importance(found: BandImportance, of: str) -> Figure:
+    """A table of mean changes of probability, bands across and classes down, and above it each band's strength."""
+    values = 100 * found.probabilities.mean(axis=0).T  # (classes, bands), in percentage points
+    bands, names = found.bands, found.label_names
+    table = max(0.3, room_for(names)) * len(names)
+    figure = blank(max(6.5, 3.4 + 0.48 * len(bands)), 2.9 + table)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[1.1, table])
+    upper.bar(range(len(bands)), list(found.strength.values()), color=BLUE, width=0.7)
+    upper.set_ylabel("mean change of\na logit", fontsize=8)
+    upper.tick_params(labelsize=8)
+    tidy(upper)
+    upper.set_title("How far each band moves the classes, whichever way", fontsize=9)
+    _draw_table(lower, values)
+    lower.set_xticks(range(len(bands)), bands, fontsize=8)
+    lower.set_yticks(range(len(names)), [wrap(name) for name in names], fontsize=8)
+    title = "Change of each class's probability, in percentage points, when the band is taken away"
+    lower.set_title(title, fontsize=9, loc="right" if len(bands) < 8 else "center")
+    rows = len(found.logits)
+    figure.suptitle(f"What the net decides by ({of}, {rows:,} {'patch' if rows == 1 else 'patches'})", fontsize=12)
+    note = "orange: the band spoke for the class; purple: against it. Bands that say the same stand in for each other."
+    figure.supxlabel(note, fontsize=8)
+    return figure
+
+
+def _draw_table(axes: Axes, values: NDArray[np.float32]) -> None:
+    most = max(float(np.abs(values).max()), 1e-9)
+    axes.imshow(values, cmap="PuOr", norm=TwoSlopeNorm(0, -most, most), aspect="auto")
+    for (row, column), value in np.ndenumerate(values):
+        ink = "white" if abs(value) > 0.7 * most else "black"
+        axes.text(column, row, f"{value:+.1f}", ha="center", va="center", fontsize=7, color=ink)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)

@@ -1,0 +1,87 @@
+"""What is kept of a net that is being trained: a bundle's config, its example patch, and the net of some settings.
+
+Flows in: training settings, a dataset's manifest, and what was fitted on validation. Flows out: what `write_bundle`
+takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.bundle import BundleConfig
+from models.calibrate import Calibration
+from models.settings import TrainSettings
+from models.zoo import ReflectanceNet, create_net
+from pipelines.bands import parse_bands
+from pipelines.feed import Rows
+from pipelines.manifest import Manifest
+from pipelines.patch import Patch
+
+
+def image_size(manifest: Manifest) -> int:
+    """Pixels a side that all bands of a dataset are brought to."""
+    return max(column.size for column in manifest.bands)
+
+
+def net_of(settings: TrainSettings, manifest: Manifest) -> ReflectanceNet:
+    """The net that the settings ask for, for a dataset's bands, classes and patches, its weights not yet trained.
+
+    Raises:
+        BandError: the dataset lacks a band.
+        SettingsError: see `create_net`.
+    """
+    bands = parse_bands(settings.bands, manifest.band_names)
+    return create_net(
+        settings.model,
+        mean=[manifest.statistics[band].mean for band in bands],
+        std=[manifest.statistics[band].std for band in bands],
+        num_classes=len(manifest.label_names),
+        image_size=image_size(manifest),
+        seed=settings.seed,
+        dropout=settings.dropout,
+        drop_path=settings.drop_path,
+        pretrained=settings.pretrained,
+        bands=bands,
+        labels=manifest.label_names,
+    )
+
+
+def config_of(
+    settings: TrainSettings, manifest: Manifest, calibration: Calibration, trial: Mapping[str, Any]
+) -> BundleConfig:
+    """What a bundle says of its net.
+
+    Args:
+        settings: which net on which bands.
+        manifest: of the dataset it was trained on.
+        calibration: fitted on its validation split.
+        trial: where the parameters come from.
+    """
+    bands = parse_bands(settings.bands, manifest.band_names)
+    return BundleConfig(
+        architecture=settings.model,
+        num_classes=len(manifest.label_names),
+        label_names=manifest.label_names,
+        in_chans=len(bands),
+        bands=list(bands),
+        mean={band: manifest.statistics[band].mean for band in bands},
+        std={band: manifest.statistics[band].std for band in bands},
+        image_size=image_size(manifest),
+        temperature=calibration.temperature,
+        thresholds=dict(zip(manifest.label_names, calibration.thresholds, strict=True)),
+        dataset=manifest.hash,
+        trial=dict(trial),
+        seed=settings.seed,
+    )
+
+
+def example_of(split: Rows) -> Patch:
+    """The split's patch with most labels, without its place: it is there to try the model on."""
+    row = np.array([int(split.labels.sum(axis=1).argmax())])
+    chunk = split.take(row)
+    pixels: dict[str, NDArray[np.uint16]] = {band: chunk[band][0] for band in split.bands}
+    return Patch(pixels)

@@ -1,0 +1,85 @@
+"""How a net learnt, epoch by epoch.
+
+Flows in: a table, one row an epoch. Flows out: a figure of losses, and of those measures that the table has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import cycle
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from models.epochs import Epochs
+from models.measures import METRICS
+from pipelines.canvas import COLOURS, MARKERS, blank, tidy
+
+EPOCH = "epoch"
+SHOWN = 6
+"""Measures in one panel: as many as there are colours and markers."""
+
+_STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
+_SPLITS = ("train_", "validation_", "val_")
+
+
+def draw_learning(epochs: Epochs) -> Figure:
+    """Losses on the left (`train_loss`, `validation_loss`, …), measures by the project's keys on the right.
+
+    Args:
+        epochs: rows with the same keys; `epoch` counts from 1. A value may be None.
+    """
+    columns = shown_columns(epochs)
+    figure = blank(max(5.5, 5.2 * len(columns)), 4.4)
+    made = figure.subplots(1, len(columns), squeeze=False)[0].tolist()
+    for axes, (what, keys) in zip(made, columns.items(), strict=True):
+        _draw(axes, epochs, keys)
+        axes.set_ylabel(what)
+    figure.suptitle("Learning curves", fontsize=12)
+    return figure
+
+
+def shown_columns(epochs: Epochs) -> dict[str, list[str]]:
+    """Columns that are drawn, by what they measure: "loss", or metrics from 0 to 1."""
+    losses = [key for key in epochs[0] if _bare(key) == "loss"]
+    metrics = [key for key in epochs[0] if _bare(key) in METRICS and _bare(key) != "coverage"]
+    return {what: keys for what, keys in (("loss", losses), ("share", metrics[:SHOWN])) if keys}
+
+
+def _bare(key: str) -> str:
+    split = next((split for split in _SPLITS if key.startswith(split)), "")
+    return key.removeprefix(split)
+
+
+def _draw(axes: Axes, epochs: Epochs, keys: Sequence[str]) -> None:
+    numbers = [int(row.get(EPOCH, place + 1)) for place, row in enumerate(epochs)]
+    every = max(1, len(epochs) // 12)  # markers, so that lines can still be followed
+    for key, colour, marker, style in zip(keys, cycle(COLOURS), cycle(MARKERS), cycle(_STYLES)):
+        values = _column(epochs, key)
+        axes.plot(
+            numbers, values, color=colour, linestyle=style, marker=marker, markevery=every, ms=4.5, lw=1.3, label=key
+        )
+        if key.endswith("loss") and not key.startswith("train") and np.isfinite(values).any():
+            best = int(np.nanargmin(values))
+            axes.axvline(numbers[best], color="#999999", linewidth=0.9)
+            axes.annotate(
+                f"lowest {key}: epoch {numbers[best]}",
+                (numbers[best], 1.0),
+                (0, 3),
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8,
+            )
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
+    axes.set_xlabel("epoch")
+    axes.grid(alpha=0.3)
+    tidy(axes)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), frameon=False, fontsize=9, ncols=3)
+
+
+def _column(epochs: Epochs, key: str) -> NDArray[np.float64]:
+    return np.array([np.nan if row.get(key) is None else float(row[key]) for row in epochs], np.float64)

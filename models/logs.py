@@ -1,0 +1,70 @@
+"""A training run's logs: text for people, a table for the report, event files for TensorBoard.
+
+Flows in: lines, and a row an epoch. Flows out: `train.log`, `epochs.jsonl` and TensorBoard's event files in a folder. A
+resumed run adds to the text; its table and its events have every epoch once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+from tensorboardX import SummaryWriter
+
+from models.epochs import TABLE, write_epochs
+from models.measures import METRICS
+from models.run import LOGS, now
+
+TEXT = "train.log"
+
+_PLAIN = ("train_loss", "validation_loss", "learning_rate", "seconds")
+
+
+class Log:
+    """The logs of one run while it trains; to be closed.
+
+    Args:
+        folder: of the run.
+        rows: of the epochs that are over already.
+        tell: gets each line too.
+    """
+
+    def __init__(self, folder: Path, rows: list[dict[str, Any]], tell: Callable[[str], None]) -> None:
+        self._table = folder / TABLE
+        self._tell = tell
+        self._table.parent.mkdir(parents=True, exist_ok=True)
+        self._text = open(folder / LOGS / TEXT, "a", encoding="utf-8", buffering=1)  # noqa: SIM115  closed below
+        # What an interrupted run wrote of later epochs counts no more.
+        self._events = SummaryWriter(str(folder / LOGS), purge_step=len(rows) + 1 if rows else None)
+        if rows:
+            write_epochs(self._table, rows)
+
+    def say(self, line: str) -> None:
+        """One line of text, with its time."""
+        self._text.write(f"{now()} {line}\n")
+        self._tell(line)
+
+    def epoch(self, rows: list[dict[str, Any]]) -> None:
+        """The table so far, of which the last row is new."""
+        write_epochs(self._table, rows)
+        row = rows[-1]
+        for name in (*_PLAIN, *METRICS):
+            if row.get(name) is not None:
+                group = "training" if name in _PLAIN else "validation"
+                self._events.add_scalar(f"{group}/{name}", row[name], row["epoch"])
+        self._events.flush()
+
+    def settings(self, text: str) -> None:
+        """The settings as YAML, as text among the events."""
+        self._events.add_text("settings", "".join(f"    {line}\n" for line in text.splitlines()))
+
+    def close(self) -> None:
+        self._events.close()
+        self._text.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,61 @@
+"""A matrix of shares between classes, with all names in full and no colour that some eyes cannot tell from the next.
+
+Flows in: shares and names. Flows out: a figure. Amounts go from light to dark in one hue; differences from purple
+over white to orange, which stay apart for every kind of colour blindness, and are written with their sign.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+from numpy.typing import NDArray
+
+from models.panels import fold
+from pipelines.canvas import blank, room_for, wrap
+from pipelines.figures import ANNOTATED, MATRIX_INCHES
+
+_GREY = "#dddddd"
+_LEAST_INCHES = 2.6
+
+
+def draw_matrix(
+    shares: NDArray[np.float64],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    heading: str,
+    note: str,
+    signed: bool = False,
+) -> Figure:
+    """Cells hold 100 × the share; those without anything stay empty, those without a share (NaN) are grey.
+
+    Args:
+        shares: (rows, columns) from 0 to 1, or from −1 to 1 if `signed`.
+        rows, columns: names.
+        heading, note: above and below; lines are folded to fit.
+    """
+    annotated = len(rows) <= ANNOTATED
+    needed = len(rows) * max(0.42 if annotated else 0, room_for([*rows, *columns]))
+    side = min(max(needed, _LEAST_INCHES), MATRIX_INCHES)
+    width = 5 + side
+    figure = blank(width, 4.2 + side)
+    axes = figure.subplots()
+    axes.set_facecolor(_GREY)
+    known = shares[np.isfinite(shares)]
+    most = max(float(np.abs(known).max(initial=0)), 0.05) if signed else 1.0
+    image = axes.imshow(shares, cmap="PuOr_r" if signed else "Blues", vmin=-most if signed else 0, vmax=most)
+    axes.set_xticks(range(len(columns)), [wrap(name) for name in columns], rotation=90, fontsize=9)
+    axes.set_yticks(range(len(rows)), [wrap(name) for name in rows], fontsize=9)
+    figure.suptitle(fold(heading, width), fontsize=12)
+    figure.supxlabel(fold(note, width, 0.075), fontsize=9)
+    for row, column in np.argwhere(np.nan_to_num(shares) != 0).tolist() if annotated else ():
+        share = shares[row, column]
+        colour = "white" if abs(share) > 0.6 * most else "black"
+        text = f"{100 * share:+.0f}" if signed else f"{100 * share:.0f}"
+        cell = axes.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
+        cell.set_in_layout(False)  # it lies inside; measuring hundreds of them takes most of the time
+    figure.colorbar(image, ax=axes, format=PercentFormatter(1, decimals=0), shrink=0.6)
+    return figure

@@ -1,0 +1,63 @@
+"""AdamW and its learning rate: a linear warmup, then a cosine to zero, or steps down wherever learning stands still.
+
+Flows in: a net and `TrainSettings`. Flows out: the optimizer, and a rate for each step.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from models.early import Patience
+from models.settings import TrainSettings
+
+
+def create_optimizer(net: nn.Module, weight_decay: float) -> torch.optim.AdamW:
+    """AdamW (Loshchilov and Hutter 2017) over what can be learned; its rate is set before each step."""
+    return torch.optim.AdamW(_groups(net, weight_decay), lr=0.0)
+
+
+def _groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Decay matrices and kernels only: decaying biases, norms and scales pulls them off their start for nothing."""
+    parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
+    return [
+        {"params": [each for each in parameters if each.squeeze().ndim > 1], "weight_decay": weight_decay},
+        {"params": [each for each in parameters if each.squeeze().ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+@dataclass
+class Schedule:
+    """The learning rate of each step; see `TrainSettings.schedule`. A plateau is one of the validation loss."""
+
+    settings: TrainSettings
+    falls: int = 0
+    patience: Patience = field(default_factory=Patience)
+
+    def rate(self, step: int, steps: int) -> float:
+        """Of the step `step` (from 0) of `steps` in the whole fit."""
+        peak = self.settings.learning_rate
+        warmup = max(1, round(self.settings.warmup * steps))
+        if step < warmup:
+            return peak * (step + 1) / warmup
+        if self.settings.schedule == "plateau":
+            return peak * self.settings.plateau_factor**self.falls
+        progress = (step - warmup) / max(1, steps - warmup)
+        return peak * (1 + math.cos(math.pi * progress)) / 2
+
+    def after_epoch(self, validation_loss: float) -> None:
+        """Take note of how an epoch ended."""
+        if not self.patience.better(-validation_loss) and self.patience.waited >= self.settings.plateau_patience:
+            self.falls += 1
+            self.patience.waited = 0
+
+    def state_dict(self) -> dict[str, float]:
+        return {"falls": self.falls, "best": self.patience.best, "waited": self.patience.waited}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        self.falls = int(state["falls"])
+        self.patience = Patience(float(state["best"]), int(state["waited"]))

@@ -1,0 +1,245 @@
+"""Weights that somebody has trained before, for a net of the zoo: from a bundle, from a file, or from timm's hub.
+
+    pretrained: hub                        timm's own, through the Hugging Face hub, kept in its cache
+    pretrained: weights/resnet50.pth       a file of tensors: safetensors, or what `torch.save` wrote of a state dict
+    pretrained: experiments/first/best     a bundle: bands and classes are matched by name
+
+Flows in: a fresh net and one of these. Flows out: the net with what fits, and a `LoadReport` that says what did.
+
+No code in a file is run: a pickle that asks for anything but tensors and plain values is refused.
+"""
+
+from __future__ import annotations
+
+import pickle
+import socket
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from models.adapt import RGB, LoadReport, Naming, adapt
+from models.bundle import WEIGHTS, check_bundle
+from models.landnet import SIZES
+from models.zoo import ReflectanceNet, plan
+from pipelines.errors import BandError, ServiceError, SettingsError
+
+HUB = "hub"
+BACKBONE = "backbone."
+"""What a bundle's tensors have before timm's names."""
+
+LEAST = 0.25
+"""Share of a net's tensors that must be found: those of another model share a few names and shapes by chance."""
+
+_WRAPPERS = ("state_dict", "model", "net", "state_dict_ema", "model_ema")
+_PREFIXES = ("module.", "_orig_mod.", BACKBONE)
+_FILES = "Give a .safetensors file, a .pth file of a state dict, or a bundle's folder."
+
+
+@dataclass(frozen=True)
+class Hub:
+    """Where timm's weights are fetched from.
+
+    Args:
+        endpoint: URL; the Hugging Face hub's own client knows the usual one.
+        cache: folder; that of the client if not given.
+    """
+
+    endpoint: str | None = None
+    cache: Path | None = None
+
+    def fetch(self, repository: str) -> Path:
+        """The weights of a repository, from the cache or over the network.
+
+        Raises:
+            ServiceError: they are not in the cache, and the hub does not answer or does not have them.
+        """
+        from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+
+        found = try_to_load_from_cache(repository, WEIGHTS, cache_dir=self.cache)
+        if isinstance(found, str):
+            return Path(found)
+        try:
+            _knock(self.endpoint or constants.ENDPOINT)
+            return Path(hf_hub_download(repository, WEIGHTS, cache_dir=self.cache, endpoint=self.endpoint, token=False))
+        except Exception as error:  # the client raises what its HTTP library, its lock or its disk raises
+            raise ServiceError(
+                f"weights {repository} are not in the cache, and the hub does not give them ({type(error).__name__})",
+                where="pretrained",
+                hint=f"Where there is internet, run `hf download {repository} {WEIGHTS} --local-dir weights`; "
+                f"then bring the file here and set pretrained to weights/{WEIGHTS}.",
+            ) from None
+
+
+def _knock(endpoint: str) -> None:
+    """Find out at once that nobody is there: the hub's client would try for half a minute."""
+    if getproxies():
+        return
+    parts = urlsplit(endpoint)
+    address = (parts.hostname or "", parts.port or (80 if parts.scheme == "http" else 443))
+    socket.create_connection(address, timeout=10).close()
+
+
+def load_pretrained(
+    net: ReflectanceNet,
+    name: str,
+    pretrained: str,
+    *,
+    bands: Sequence[str],
+    labels: Sequence[str],
+    hub: Hub | None = None,
+) -> LoadReport:
+    """Load weights into a net, in place.
+
+    Args:
+        name: the net's name in the zoo.
+        pretrained: see the module's text.
+        bands, labels: names of the net's channels and classes, in its order.
+
+    Raises:
+        SettingsError: no such weights, they are not only tensors, or none of them fits.
+        BandError: the bands are not named.
+        BundleError: the bundle is damaged.
+        ServiceError: timm's hub does not answer.
+    """
+    if len(bands) != net.mean.shape[1]:
+        raise BandError(f"{len(bands)} bands are named, the net has {net.mean.shape[1]}", where="pretrained")
+    path = Path(pretrained)
+    if pretrained == HUB:
+        repository = _repository(net.backbone, name)
+        state, theirs = read_tensors((hub or Hub()).fetch(repository)), Naming(RGB)
+        pretrained = repository
+    elif path.is_dir():
+        state, theirs = _read_bundle(path, net, name)
+    else:
+        state, theirs = read_tensors(path), Naming(RGB)
+    inputs, heads = _ends(net.backbone)
+    report = adapt(
+        net.backbone,
+        _translate(net.backbone, state, pretrained),
+        source=pretrained,
+        theirs=theirs,
+        ours=Naming(tuple(bands), tuple(labels)),
+        inputs=inputs,
+        heads=heads,
+    )
+    if report.matched < LEAST:
+        raise SettingsError(
+            f"{report.matched:.0%} of the tensors of {name} are in it",
+            where=pretrained,
+            hint="It seems to be of another model; name that one.",
+        )
+    return report
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Tensors by name from a file, without what others have put around them or before their names.
+
+    Raises:
+        SettingsError: no such file, neither format, damaged, holds more than tensors and plain values, or no tensors.
+    """
+    where = str(path)
+    if not path.is_file():
+        raise SettingsError("no such file of weights", where=where, hint=_FILES)
+    try:
+        found: Any = _unpickle(path) if _is_pickle(path) else load_file(path)
+    except (SafetensorError, OSError, EOFError, RuntimeError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise SettingsError(f"not weights, or damaged ({type(error).__name__})", where=where, hint=_FILES) from None
+    for wrapper in _WRAPPERS:
+        if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
+            found = found[wrapper]
+    named = found.items() if isinstance(found, Mapping) else ()
+    tensors = {str(name): each for name, each in named if isinstance(each, Tensor)}
+    if not tensors:
+        raise SettingsError("no tensors by name in it", where=where, hint=_FILES)
+    if wrong := [name for name, each in tensors.items() if not torch.isfinite(each).all()]:
+        raise SettingsError(f"{wrong[0]} is not all numbers", where=where, hint="Take the weights of another epoch.")
+    for prefix in _PREFIXES:
+        if all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): each for name, each in tensors.items()}
+    return tensors
+
+
+def _is_pickle(path: Path) -> bool:
+    """torch writes a zip since 1.6, and wrote a bare pickle before; safetensors begins with a length."""
+    with path.open("rb") as file:
+        start = file.read(2)
+    return start == b"PK" or start[:1] == b"\x80"
+
+
+def _unpickle(path: Path) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a pickle it cannot read it warns first
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise SettingsError(
+            "it is damaged, or wants to run code when it is read",
+            where=str(path),
+            hint="Save a state dict alone, best as safetensors, where you trust it.",
+        ) from None
+
+
+def _read_bundle(folder: Path, net: ReflectanceNet, name: str) -> tuple[dict[str, Tensor], Naming]:
+    config = check_bundle(folder)
+    theirs = config.architecture_arguments or plan(config.architecture, config.image_size)
+    base = theirs.timm.partition(".")[0]
+    same = config.architecture == name if name in SIZES else base == net.recipe.timm.partition(".")[0]
+    if not same:
+        hint = "Choose its model, or another bundle."
+        raise SettingsError(f"bundle is of {config.architecture}, not {name}", where=str(folder), hint=hint)
+    return read_tensors(folder / WEIGHTS), Naming(tuple(config.bands), tuple(config.label_names))
+
+
+def _repository(backbone: nn.Module, name: str) -> str:
+    found = (getattr(backbone, "pretrained_cfg", None) or {}).get("hf_hub_id")
+    if not found:
+        raise SettingsError(
+            f'there are no weights of "{name}" on timm\'s hub',
+            where="pretrained",
+            hint="Give a file of weights or a bundle, or none.",
+        )
+    return str(found)
+
+
+def _ends(backbone: nn.Module) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the modules that take the bands, and of those that give the classes."""
+    known = getattr(backbone, "pretrained_cfg", None) or {"first_conv": "features.0", "classifier": "head.1"}
+    first, last = known.get("first_conv"), known.get("classifier")
+    return _names(first), _names(last)
+
+
+def _names(found: str | Sequence[str] | None) -> tuple[str, ...]:
+    return () if found is None else (found,) if isinstance(found, str) else tuple(found)
+
+
+def _translate(backbone: nn.Module, state: dict[str, Tensor], where: str) -> dict[str, Tensor]:
+    """Bring names of older versions up to date and positions to the net's grid, as timm does for each family.
+
+    Raises:
+        SettingsError: the tensors are not of that family.
+    """
+    module = sys.modules[type(backbone).__module__]
+    change: Callable[..., dict[str, Tensor]] | None = getattr(
+        module, "checkpoint_filter_fn", getattr(module, "_filter_fn", None)
+    )
+    if change is None or not module.__name__.startswith("timm."):
+        return state
+    try:
+        try:
+            return change(state, backbone)
+        except TypeError:  # some take the tensors alone
+            return change(state)
+    except Exception as error:  # each family expects its own names
+        raise SettingsError(
+            f"not weights of {type(backbone).__name__} ({type(error).__name__})", where=where, hint=_FILES
+        ) from None

@@ -1,0 +1,130 @@
+"""What a bundle reached, as files: metrics of each split, predictions of one, its report, and what calibration did.
+
+    OUT/
+      best_metrics.json, best_test_metrics.json            of validation and of test
+      train_per_class_metrics.json, val_…, test_…          the same by class
+      calibration.json                                     split to metrics with temperature and thresholds, and without
+      predictions.npz                                      of the last split that was scored
+      visualizations/…                                     its figures; see `report`
+
+Flows in: a bundle, or a run that has some, and a dataset. Flows out: these files, and metrics for the terminal.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.assess import Assessment, examine
+from models.bundle import CONFIG
+from models.device import pick_device
+from models.epochs import epochs_beside
+from models.extremes import bands_shown
+from models.measures import METRICS
+from models.predictions import FILE, write_predictions
+from models.report import write_report
+from models.run import BEST_ACC, CHECKPOINTS, RECORD, RESULTS
+from models.settings import AssessSettings
+from models.weights import Bundle, load_bundle
+from pipelines.errors import BundleError
+from pipelines.files import write_whole
+from pipelines.location import Location
+from pipelines.manifest import open_dataset
+from pipelines.stream import open_stream
+from pipelines.summary import check_out
+
+CALIBRATION = "calibration.json"
+BEST = "best"
+
+_WHOLE = {"validation": "best_metrics.json", "test": "best_test_metrics.json"}
+_BY_CLASS = {
+    split: f"{short}_per_class_metrics.json" for split, short in {"train": "train", "validation": "val"}.items()
+}
+_BY_CLASS["test"] = "test_per_class_metrics.json"
+
+
+def score_bundle(settings: AssessSettings) -> dict[str, Any]:
+    """Score a bundle, or one of a run's, on a split; returns what the command line prints.
+
+    Raises:
+        BundleError: there is none, or it is damaged, or the dataset's classes are not its own.
+        ShardError: there is no such dataset, or the split is empty.
+        SettingsError: nothing can be written to `out`.
+    """
+    folder, out = _places(settings)
+    if out is not None:
+        check_out(out)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    bundle = load_bundle(folder, pick_device(settings.device))
+    found = examine(bundle, settings.data, settings.split, batch_size=settings.batch_size)
+    written = write_results(out, [found], settings.data) if out is not None else []
+    same = bundle.config.dataset == open_dataset(settings.data).hash
+    said = {"bundle": str(folder), "split": settings.split, "patches": len(found.predictions)}
+    said |= {} if same else {"note": "this is not the dataset that the model was trained on"}
+    said |= {"out": str(out), "files": written} if out is not None else {}
+    return said | {"metrics": found.metrics, "calibration": found.effect}
+
+
+def score_splits(bundle: Bundle, data: str, splits: Sequence[str], tell: Callable[[str], None]) -> list[Assessment]:
+    """Score a bundle on several splits, those that are empty left out and said to be."""
+    manifest = open_dataset(data)
+    found = []
+    for split in splits:
+        if manifest.rows(split):
+            found.append(examine(bundle, data, split))
+        else:
+            tell(f"Not scored on {split}: the dataset has no such patches.")
+    return found
+
+
+def write_results(out: Path, found: Sequence[Assessment], data: Location | str) -> list[str]:
+    """Write the files; predictions and figures are those of the last one. What is not written anew stays as it was.
+
+    Returns:
+        The files, relative to `out`.
+    """
+    effects = json.loads((out / CALIBRATION).read_text()) if (out / CALIBRATION).is_file() else {}
+    names = set()
+    for each in found:
+        split, metrics = each.predictions.split, each.metrics
+        whole = {key: value for key, value in metrics.items() if key != "per_class"}
+        files = {_BY_CLASS[split]: metrics["per_class"]} | ({_WHOLE[split]: whole} if split in _WHOLE else {})
+        for name, values in files.items():
+            write_whole(out / name, json.dumps(values, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+        names |= set(files)
+        effects[split] = each.effect
+    write_whole(out / CALIBRATION, json.dumps(effects, indent=2, allow_nan=False) + "\n")
+    shown = found[-1].predictions
+    write_predictions(out / FILE, shown)
+    manifest = open_dataset(data)
+    rows = open_stream(data, shown.split, bands_shown(manifest.band_names), manifest)
+    report = write_report(out, shown, rows=rows, epochs=epochs_beside(out / FILE))
+    return sorted({*names, CALIBRATION, FILE, *report.files})
+
+
+def headline(metrics: dict[str, Any]) -> dict[str, float]:
+    """The metrics of a split as a whole, for the terminal."""
+    return {key: round(metrics[key], 4) for key in METRICS if metrics.get(key) is not None}
+
+
+def _places(settings: AssessSettings) -> tuple[Path, Path | None]:
+    """The bundle that is meant, and where results go."""
+    source = settings.source
+    if (source / CONFIG).is_file():
+        return source, settings.out
+    if not source.is_dir():
+        raise BundleError("no such folder", where=str(source), hint="Give the folder of a run or of a bundle.")
+    folder = source / CHECKPOINTS / settings.checkpoint
+    if settings.checkpoint == BEST_ACC and not folder.exists():
+        folder = source / CHECKPOINTS / BEST  # a search has only this one
+    if not (folder / CONFIG).is_file():
+        there = [each.parent.name for each in sorted((source / CHECKPOINTS).glob(f"*/{CONFIG}"))]
+        hint = f"It has: {', '.join(there)}." if there else "Give the folder of a run or of a bundle."
+        what = f'the run has no bundle "{settings.checkpoint}"' if (source / RECORD).is_file() else "no bundle there"
+        raise BundleError(what, where=str(source), hint=hint)
+    return folder, settings.out or source / RESULTS

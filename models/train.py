@@ -1,0 +1,187 @@
+"""One training run, from a dataset to a folder with everything that came of it: `landsweep train`.
+
+Flows in: `RunSettings`. Flows out: the folder that `models.run` describes. A run that was killed anywhere goes on with
+`resume`, on a CPU to the very same numbers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from models.bundle import EXAMPLE
+from models.checkpoint import drop_states
+from models.course import Course
+from models.device import pick_device
+from models.keep import image_size, net_of
+from models.logs import Log
+from models.loop import Fit
+from models.results import headline, score_splits, write_results
+from models.run import BEST_ACC, RESULTS, Run, begin, folder_of, now, open_run, reopen
+from models.settings import RunSettings
+from models.team import ALONE, Team
+from models.weights import load_bundle, write_bundle
+from models.zoo import plan
+from pipelines.bands import parse_bands
+from pipelines.errors import SettingsError, ShardError, TrainingError
+from pipelines.files import exclusive
+from pipelines.location import locate
+from pipelines.manifest import Manifest, open_dataset
+from pipelines.patch import read_stack
+from pipelines.rows import open_rows
+from pipelines.summary import check_out
+
+Progress = Callable[[int, int], None]
+Tell = Callable[[str], None]
+
+
+class FitRun(Protocol):
+    """What trains a run: `fit_run` in this process, or several of it together (see `tune.distributed`)."""
+
+    def __call__(self, run: Run, *, progress: Progress, tell: Tell) -> None: ...
+
+
+def train(
+    settings: RunSettings,
+    *,
+    resume: bool = False,
+    progress: Progress = lambda *_: None,
+    tell: Tell = lambda _: None,
+    fit: FitRun | None = None,
+) -> dict[str, Any]:
+    """Train a net, keep its best bundles, and score the best one; returns what the command line prints.
+
+    Args:
+        settings: the run; with `resume`, only those count that were set, and they must be those it was begun with.
+        resume: go on with a run that was interrupted.
+        progress: called with steps done, and of how many.
+        tell: gets a line an epoch, and whatever should be known of the run.
+        fit: what trains it; `fit_run` if not given.
+
+    Raises:
+        SettingsError: settings do not fit each other, the dataset or the run; see `begin` and `reopen`.
+        ShardError: there is no such dataset, or its training or validation split is empty.
+        BandError: the dataset lacks a band.
+        BusyError: another process trains this run.
+        TrainingError: training diverged, or ran out of memory. What was reached before is kept.
+        StorageError: the disk is full. Likewise.
+    """
+    if settings.data:
+        settings = settings.model_copy(update={"data": str(locate(settings.data))})
+    folder = folder_of(settings)
+    if resume:
+        open_run(folder)  # before a lock would make the folder
+    else:
+        check(settings)
+        check_out(folder)
+    with exclusive(folder / ".lock", f"the run in {folder}"):
+        run = _reopen(settings, folder, tell) if resume else begin(settings, folder, check(settings))
+        try:
+            (fit or fit_run)(run, progress=progress, tell=tell)
+        except KeyboardInterrupt:
+            tell(f"Interrupted. Go on with: landsweep train --out {folder} --resume")
+            raise
+        except TrainingError as error:
+            kept = f" What was reached before is kept in {run.checkpoints}." if run.checkpoints.is_dir() else ""
+            raise TrainingError(error.what, where=error.where, hint=error.hint + kept) from None
+        return _finish(run, tell)
+
+
+def check(settings: RunSettings) -> Manifest:
+    """Refuse what only the dataset and the zoo know, before anything is written; returns the dataset's manifest."""
+    if not settings.data:
+        raise SettingsError("no dataset is given", where="data", hint="Name its folder with --data.")
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and not folder_of(settings).is_absolute():
+        what = f'"{folder_of(settings)}" would lie in the job\'s temporary folder and be lost'
+        raise SettingsError(what, where="out", hint="Give an absolute path that every node can reach.")
+    manifest = open_dataset(settings.data)
+    parse_bands(settings.bands, manifest.band_names)
+    for split in ("train", "validation"):
+        manifest.parts(split)
+    plan(settings.model, image_size(manifest), dropout=settings.dropout, drop_path=settings.drop_path)
+    if settings.workers == 1:
+        pick_device(settings.device)
+    return manifest
+
+
+def _reopen(given: RunSettings, folder: Path, tell: Tell) -> Run:
+    run, notes = reopen(given, folder)
+    for note in notes:
+        tell(f"{note} Numbers may differ from those of a run that was not interrupted.")
+    if check(run.settings).hash != run.record.data:
+        hint = "Give the one that the run was begun with, or begin another run."
+        raise ShardError("this is another dataset than the run's", where=run.settings.data, hint=hint)
+    return run
+
+
+def fit_run(run: Run, *, progress: Progress, tell: Tell, team: Team = ALONE) -> None:
+    """Train a run to its last epoch, from wherever it stands, as one of a team or alone."""
+    settings = run.settings
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    manifest = open_dataset(settings.data)
+    bands = parse_bands(settings.bands, manifest.band_names)
+    splits = open_rows(settings.data, manifest, ("train", "validation"), bands, settings.feed)
+    learned, validation = splits
+    fit = Fit(net_of(settings, manifest), settings, image_size(manifest), pick_device(settings.device), team)
+    course = Course(run, fit, validation, manifest, tell)
+    course.resume()
+    steps = fit.steps(len(learned))
+
+    def after_step(fit: Fit) -> None:
+        progress(fit.done * steps + fit.step, settings.epochs * steps)
+        course.after_step(fit)
+
+    with Log(run.folder, course.rows, tell) if team.leads else nullcontext() as log:
+        if log:
+            _introduce(log, fit, settings, len(learned), len(validation))
+        try:
+            for epoch in () if course.over else fit.epochs(learned, validation, after_step):
+                progress(fit.done * steps, settings.epochs * steps)
+                course.after_epoch(epoch, log)
+                if course.over:
+                    break
+        except TrainingError as error:
+            if log:
+                log.say(f"ended: {error}")
+            raise
+
+
+def _introduce(log: Log, fit: Fit, settings: RunSettings, learned: int, validation: int) -> None:
+    count = sum(each.numel() for each in fit.net.parameters())
+    log.say(
+        f"{settings.model} with {count:,} parameters on {settings.bands}; {learned:,} patches to learn from, "
+        f"{validation:,} to validate on; {fit.device}, {settings.precision}"
+    )
+    if fit.net.pretrained:
+        log.say(str(fit.net.pretrained))
+    if fit.done or fit.step:
+        log.say(f"going on after epoch {fit.done}, step {fit.step} of the next")
+    log.settings(settings.dump_yaml())
+
+
+def _finish(run: Run, tell: Tell) -> dict[str, Any]:
+    """Score the best bundle, write the results down, and let go of what only a run under way needs."""
+    settings, target = run.settings, run.checkpoints / BEST_ACC
+    tell("Scoring the best epoch, and drawing its report.")
+    bundle = load_bundle(target, pick_device(settings.device))
+    splits = ("train", "validation", *(["test"] if settings.test else []))
+    found = score_splits(bundle, settings.data, splits, tell)
+    metrics = {each.predictions.split: each.metrics for each in found}
+    kept = {split: values for split, values in metrics.items() if split != "train"}
+    example = read_stack((target / EXAMPLE).read_bytes(), wanted=bundle.config.bands)
+    write_bundle(target, bundle.net, bundle.config, kept, example, replace=True)
+    files = write_results(run.folder / RESULTS, found, settings.data)
+    run.write(ended=now())
+    drop_states(run.checkpoints)
+    return {
+        "run": str(run.folder),
+        "bundle": str(target),
+        "results": files,
+        "metrics": {split: headline(values) for split, values in metrics.items()},
+    }

@@ -1,0 +1,186 @@
+"""`landsweep explain`: the pages it writes, what it says, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import landsweep
+from models.assess import examine
+from models.explanation import band_rows, explain_on
+from models.gradcam_pages import ACTIVATIONS, PAGES, write_gradcam_pages
+from models.settings import ExplainSettings
+from models.weights import Bundle, load_bundle, write_bundle
+from models.zoo import create_net
+from pipelines.errors import BundleError, PredictionsError
+from pipelines.manifest import open_dataset
+from pipelines.patch import Patch
+from pipelines.stream import open_stream
+from tests.fakes import write_dataset
+from tests.models.bright import LABELS, write_bright
+from tests.models.seen import bundle_of
+
+BANDS = ("B04", "B05")
+IMPORTANCE = {"band_importance.json", "band_importance.png"}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset, and a bundle with fresh weights."""
+    folder = tmp_path_factory.mktemp("explain")
+    data = write_bright(folder / "data", {"train": 4, "validation": 4, "test": 12})
+    net = create_net("landnet-s", mean=[1000.0] * 2, std=[500.0] * 2, num_classes=2, image_size=24, seed=1)
+    config = bundle_of(net, "landnet-s", LABELS, 24, bands=BANDS).config
+    config = config.model_copy(update={"dataset": open_dataset(data).hash})
+    example = Patch({"B04": np.full((24, 24), 900, np.uint16), "B05": np.full((12, 12), 900, np.uint16)})
+    write_bundle(folder / "bundle", net, config, {}, example)
+    return folder
+
+
+def pages(n: int) -> list[str]:
+    return [f"{PAGES}/{kind}_{number:02d}.png" for kind in ("best", "worst") for number in range(1, n + 1)]
+
+
+def files_in(folder: Path) -> set[str]:
+    return {each.relative_to(folder).as_posix() for each in folder.rglob("*") if each.is_file()} - {".lock"}
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> Any:
+    monkeypatch.setattr(sys, "argv", ["landsweep", "explain", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        landsweep.main()
+    return ended.value.code
+
+
+def test_command_line_writes_what_it_says(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    arguments = [place / "bundle", "--data", place / "data", "--out", out, "--patches", 2, "--sample", 5]
+    assert call(monkeypatch, *arguments, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert set(told["files"]) == files_in(out) == {*pages(2), ACTIVATIONS, *IMPORTANCE}
+    assert (told["split"], told["method"], told["patches measured"]) == ("test", "gradcam", 5)
+    assert told["importance"] == json.loads((out / "band_importance.json").read_text())
+    assert list(told["importance"]) == list(BANDS)
+    assert "note" not in told
+    known = opened(place)[1].patch_ids.tolist()
+    assert {each["patch"] for each in told["pages"]} <= set(known)
+    for name in pages(2):
+        with Image.open(out / name) as image:
+            image.load()
+            assert image.format == "PNG"
+    assert len(re.findall(rb"/Type /Page\b", (out / ACTIVATIONS).read_bytes())) == 4
+
+
+def test_tables_are_printed_without_json(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--patches", 1, "--method", "ablationcam", "--split", "train", "--threads", 1]
+    assert call(monkeypatch, place / "bundle", "--data", place / "data", "--out", tmp_path, *given) == 0
+    printed = capsys.readouterr().out
+    assert "method: ablationcam" in printed
+    assert all(word in printed for word in (*BANDS, *pages(1), "mean change of a logit"))
+
+
+def test_pages_of_before_are_replaced_and_other_files_kept(place: Path, tmp_path: Path) -> None:
+    given = {"bundle": place / "bundle", "data": str(place / "data"), "out": tmp_path}
+    explain_on(ExplainSettings(**given, patches=2))
+    mine = f"{PAGES}/best_patches.png"
+    (tmp_path / mine).write_text("mine")
+    explain_on(ExplainSettings(**given, patches=1))
+    assert files_in(tmp_path) == {*pages(1), ACTIVATIONS, *IMPORTANCE, mine}
+    assert (tmp_path / mine).read_text() == "mine"
+
+
+def opened(place: Path) -> tuple[Bundle, Any, Any]:
+    bundle = load_bundle(place / "bundle")
+    rows = open_stream(place / "data", "test", BANDS, open_dataset(place / "data"))
+    return bundle, rows, examine(bundle, place / "data", "test").predictions
+
+
+def test_pages_say_which_classes_have_no_evidence(place: Path, tmp_path: Path) -> None:
+    bundle, rows, predictions = opened(place)
+    with torch.no_grad():
+        head = bundle.net.backbone.get_submodule("head")[1]  # type: ignore[index]  # a Sequential
+        head.weight.zero_()
+    found = write_gradcam_pages(tmp_path, bundle, rows, predictions, 2)
+    said = {remark for page in found for remark in page.remarks}
+    assert said == {f'No positive evidence: nothing in this patch speaks for "{label}".' for label in LABELS}
+    assert {page.name for page in found} == set(pages(2))
+
+
+def test_predictions_of_other_patches_or_classes_are_refused_and_nothing_written(place: Path, tmp_path: Path) -> None:
+    bundle, rows, predictions = opened(place)
+    with pytest.raises(BundleError, match="other classes"):
+        write_gradcam_pages(tmp_path / "a", bundle, rows, replace(predictions, label_names=("x", "y")))
+    others = np.array([f"q{row}" for row in range(len(predictions))])
+    with pytest.raises(PredictionsError, match="are not in the dataset's split"):
+        write_gradcam_pages(tmp_path / "b", bundle, rows, replace(predictions, patch_ids=others))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"bundle": "{place}/nowhere"}, "nowhere: no such bundle"),
+        ({"bundle": "{place}/data"}, "not a bundle: config.json is missing"),
+        ({"data": "{place}/bundle"}, "not a dataset: manifest.json is missing"),
+        ({"data": "{place}/other"}, "the dataset has other classes than the model"),
+        ({"method": "scorecam"}, "method: input should be 'gradcam' or 'ablationcam'"),
+        ({"patches": "0"}, "greater than or equal to 1, not 0"),
+        ({"out": "{place}/bundle/config.json"}, "config.json: not a folder"),
+        ({"device": "cuda:99"}, 'no device "cuda:99" here'),
+    ],
+)
+def test_wrong_use_ends_with_one_message_and_writes_nothing(
+    changed: dict[str, str],
+    said: str,
+    place: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if not (place / "other").is_dir():
+        write_dataset(place / "other", 4, sizes={"B04": 24, "B05": 12})
+    given = {"bundle": "{place}/bundle", "data": "{place}/data", "out": str(tmp_path / "out")} | changed
+    given = {key: value.format(place=place) for key, value in given.items()}
+    flags = [word for key, value in given.items() if key != "bundle" for word in (f"--{key}", value)]
+    assert call(monkeypatch, given["bundle"], *flags) == (1 if "device" in changed else 2)
+    printed = capsys.readouterr()
+    assert said in " ".join(printed.err.split())
+    assert "Traceback" not in printed.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_dataset_than_that_of_training_is_said(place: Path, tmp_path: Path) -> None:
+    other = write_bright(tmp_path / "data", {"train": 4, "validation": 4, "test": 5})
+    told = explain_on(ExplainSettings(bundle=place / "bundle", data=str(other), out=tmp_path / "out", patches=1))
+    assert told["note"] == "this is not the dataset that the model was trained on"
+
+
+def test_bands_are_listed_the_strongest_first_and_one_may_speak_for_no_class() -> None:
+    found = {
+        "B04": {"strength": 0.5, "logit": {"Sea": 0.2, "Town": 0.8}},
+        "B08": {"strength": 2.0, "logit": {"Sea": -3.0, "Town": 1.0}},
+    }
+    rows = band_rows(found)
+    assert [(row["band"], row["speaks most for"]) for row in rows] == [("B08", "Sea"), ("B04", None)]

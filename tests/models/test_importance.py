@@ -1,0 +1,100 @@
+"""Importance of bands: exact for a net whose bands' weights are known, and by name."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.text import Text
+from torch import Tensor, nn
+
+from models.importance import BandImportance, band_importance, draw_importance
+from models.weights import Bundle
+from models.zoo import ReflectanceNet
+from pipelines.canvas import png_of
+from pipelines.errors import ShardError
+from tests.models.seen import bundle_of, fresh
+
+WEIGHTS = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.0, 3.0]])  # (classes, bands); the second band counts for nothing
+BANDS, CLASSES, TEMPERATURE = ("B02", "B08", "B11"), ("Sea", "Town"), 2.0
+
+
+class ByMeans(nn.Module):
+    """Logits are weighted means of the bands."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(WEIGHTS.clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3)) @ self.weight.T
+
+
+def known() -> Bundle:
+    net = ReflectanceNet(ByMeans(), [500.0, 600.0, 700.0], [100.0, 200.0, 300.0])
+    return bundle_of(net, "landnet-s", CLASSES, 20, bands=BANDS, temperature=TEMPERATURE)
+
+
+def patches(rows: int) -> Tensor:
+    return torch.rand(rows, 3, 20, 20, generator=torch.Generator().manual_seed(rows)) * 1500
+
+
+def test_change_is_what_the_band_had_added() -> None:
+    bundle, images = known(), patches(5)
+    found = band_importance(bundle, images)
+    scaled = bundle.net.prepare(images).mean((2, 3))  # (rows, bands)
+    added = torch.einsum("rb,cb->rbc", scaled, WEIGHTS)
+    np.testing.assert_allclose(found.logits, -added.detach().numpy(), atol=1e-5)
+    whole = scaled @ WEIGHTS.T
+    shares = [torch.sigmoid(each / TEMPERATURE) for each in (whole[:, None] - added, whole[:, None])]
+    np.testing.assert_allclose(found.probabilities, (shares[0] - shares[1]).detach().numpy(), atol=1e-6)
+    assert not found.logits[:, 1].any()
+    assert found.strength["B08"] == 0
+
+
+def test_batches_change_nothing_and_are_told() -> None:
+    told: list[tuple[int, int]] = []
+    one = band_importance(known(), patches(7))
+    other = band_importance(known(), patches(7), batch_size=3, progress=lambda *done: told.append(done))
+    np.testing.assert_allclose(one.logits, other.logits, atol=1e-5)
+    assert told == [(3, 7), (6, 7), (7, 7)]
+
+
+def test_a_net_of_the_zoo_gives_a_change_for_every_band() -> None:
+    bundle = fresh("landnet-s", 40)
+    images = torch.rand(2, 2, 40, 40, generator=torch.Generator().manual_seed(0)) * 3000
+    kept = images.clone()
+    found = band_importance(bundle, images)
+    assert found.logits.shape == found.probabilities.shape == (2, 2, 2)
+    assert (found.logits != 0).all()
+    assert torch.equal(images, kept)
+
+
+def test_no_patches_are_refused() -> None:
+    with pytest.raises(ShardError, match="no patches to look at"):
+        band_importance(known(), patches(0))
+
+
+def test_table_and_figure_go_by_name() -> None:
+    found = band_importance(known(), patches(5))
+    table = json.loads(json.dumps(found.as_dict(), allow_nan=False))
+    assert list(table) == list(BANDS)
+    assert table["B11"]["logit"]["Town"] == pytest.approx(float(found.logits[:, 2, 1].mean()))
+    assert table["B02"]["probability"]["Sea"] == pytest.approx(float(found.probabilities[:, 0, 0].mean()))
+    figure = draw_importance(found, "test")
+    png_of(figure)
+    written = [each.get_text() for each in figure.findobj(Text)]
+    assert {*BANDS, *CLASSES, "What the net decides by (test, 5 patches)"} <= set(written)
+    assert f"{100 * found.probabilities[:, 2, 1].mean():+.1f}" in written
+
+
+def test_orange_is_what_speaks_for_a_class() -> None:
+    """As the note below the figure says: red above blue in orange, blue above red in purple."""
+    change = np.array([[[-0.2], [0.2]]], np.float32)
+    figure = draw_importance(BandImportance(("for", "against"), ("Sea",), change, change), "test")
+    image = figure.axes[1].get_images()[0]
+    spoke_for, spoke_against = image.to_rgba(image.get_array())[0, :, [0, 2]].T
+    assert spoke_for[0] > spoke_for[1]
+    assert spoke_against[0] < spoke_against[1]

@@ -1,0 +1,62 @@
+"""landnet: three sizes of one net, with stochastic depth where there is depth to spare."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from models.landnet import SIZES, Block, LandNet
+from models.settings import MODELS
+from models.zoo import create_net
+
+
+def test_sizes_grow_and_the_largest_is_a_tenth_of_resnet50() -> None:
+    numbers = [sum(each.numel() for each in LandNet(12, 19, size).parameters()) for size in SIZES.values()]
+    assert numbers == sorted(numbers) == [MODELS[name].parameters for name in SIZES]
+    assert numbers[-1] < MODELS["resnet50"].parameters / 10
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_last_grid_has_8_px_cells_by_8_for_a_patch(name: str) -> None:
+    net = LandNet(3, 5, SIZES[name]).eval()
+    images = torch.randn(2, 3, 120, 120)
+    assert net.features(images).shape == (2, SIZES[name].widths[-1], 8, 8)
+    assert net(images).shape == (2, 5)
+
+
+def test_seed_decides_the_weights_and_leaves_the_global_generator_alone() -> None:
+    before = torch.random.get_rng_state()
+    one, other, third = (create_net("landnet-s", mean=[0.0], std=[1.0], num_classes=2, seed=seed) for seed in (4, 4, 5))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    first = [next(net.parameters()) for net in (one, other, third)]
+    assert torch.equal(first[0], first[1])
+    assert not torch.equal(first[0], first[2])
+
+
+def test_stochastic_depth_skips_whole_blocks_of_some_patches_in_training_alone() -> None:
+    torch.manual_seed(0)
+    block = Block(8, drop_path=0.5)
+    x = torch.randn(400, 8, 5, 5)
+    shift = (block(x) - x).abs().amax((1, 2, 3))
+    assert 0.4 < (shift == 0).float().mean() < 0.6
+    block.eval()
+    assert ((block(x) - x).abs().amax((1, 2, 3)) > 0).all()
+
+
+def test_what_is_not_skipped_is_worth_more() -> None:
+    """So that the mean over skips is what the block gives in evaluation."""
+    torch.manual_seed(0)
+    block = Block(8, drop_path=0.25)
+    block.body[1].track_running_stats = False  # the same statistics in both modes
+    block.body[1].running_mean = block.body[1].running_var = None
+    x = torch.randn(1, 8, 5, 5).expand(4000, -1, -1, -1)
+    shift = (block(x) - x).mean(0)
+    torch.testing.assert_close(shift, (block.eval()(x) - x)[0], rtol=0.1, atol=2e-3)
+
+
+def test_depth_is_dropped_more_towards_the_end() -> None:
+    rates = [each.drop_path for each in LandNet(3, 2, SIZES["landnet-l"]).modules() if isinstance(each, Block)]
+    assert rates == sorted(rates)
+    assert (rates[0], rates[-1]) == (0, SIZES["landnet-l"].drop_path)
+    none = [each.drop_path for each in LandNet(3, 2).modules() if isinstance(each, Block)]
+    assert none == [0] * 6

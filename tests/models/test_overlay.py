@@ -1,0 +1,91 @@
+"""Pictures of heat: the class that is strongest has the pixel, names are there in full, and nothing is hidden."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from models.explain import HeatMap
+from models.overlay import Explained, blend, blend_one, draw_overlay, grey
+from pipelines.canvas import png_of
+from pipelines.errors import SettingsError
+from pipelines.labels import LABEL_NAMES, colour_of
+
+WATER, TOWN = "Marine waters", "Urban fabric"
+PICTURE = np.random.default_rng(0).integers(0, 256, (6, 6, 3)).astype(np.uint8)
+
+
+def heat_at(*places: tuple[int, int], size: int = 12) -> HeatMap:
+    heat = np.zeros((size, size), np.float32)
+    for place in places:
+        heat[place] = 1
+    return HeatMap(heat, bool(places))
+
+
+def texts(figure: Figure) -> list[str]:
+    return [" ".join(each.get_text().split()) for each in figure.findobj(Text) if each.get_text()]
+
+
+def test_a_pixel_has_the_colour_of_its_strongest_class() -> None:
+    weak = HeatMap(np.full((12, 12), 0.5, np.float32), True)
+    found = blend(PICTURE, {WATER: heat_at((2, 3)), TOWN: weak}) / 255
+    ground = grey(PICTURE.repeat(2, 0).repeat(2, 1))
+    np.testing.assert_allclose(found[2, 3], 0.2 * ground[2, 3] + 0.8 * np.array(to_rgb(colour_of(WATER))), atol=0.01)
+    np.testing.assert_allclose(found[0, 0], 0.6 * ground[0, 0] + 0.4 * np.array(to_rgb(colour_of(TOWN))), atol=0.01)
+
+
+def test_where_there_is_no_heat_the_ground_is_grey() -> None:
+    ground = np.rint(255 * grey(PICTURE.repeat(2, 0).repeat(2, 1)))
+    found = blend(PICTURE, {WATER: heat_at((2, 3)), TOWN: heat_at()})
+    seen = np.argwhere((found != ground).any(-1))
+    assert seen.tolist() == [[2, 3]]
+    np.testing.assert_array_equal(blend_one(PICTURE, heat_at()), ground)
+    assert (ground[..., 0] == ground[..., 1]).all()
+    assert np.argwhere((blend_one(PICTURE, heat_at((4, 5))) != ground).any(-1)).tolist() == [[4, 5]]
+
+
+def test_without_classes_the_picture_keeps_its_size() -> None:
+    assert blend(PICTURE, {}).shape == PICTURE.shape
+    with pytest.raises(SettingsError, match="a picture of 6 px does not fit maps of 16 px"):
+        blend(PICTURE, {WATER: heat_at(size=16)})
+
+
+@pytest.mark.parametrize("each", [True, False])
+def test_every_class_is_named_in_full_with_its_number(each: bool) -> None:
+    heats = {name: heat_at((1, 1 + place % 9)) for place, name in enumerate(LABEL_NAMES)}
+    heats["Pastures"] = heat_at()
+    facts = dict.fromkeys(heats, "found, 0.93")
+    figure = draw_overlay(Explained(PICTURE, heats, facts), "a patch", "a note", each=each)
+    written = texts(figure)
+    for number, name in enumerate(LABEL_NAMES, start=1):
+        none = ", no positive evidence" if name == "Pastures" else ""
+        assert f"{number} {name}, found, 0.93{none}" in written
+        assert (str(number) in written) is (name != "Pastures")
+        assert (f"{number} {name} found, 0.93" in written) is each
+    assert ("no positive evidence" in written) is each
+    assert {"a patch", "a note"} <= set(written)
+
+
+@pytest.mark.parametrize("count", [0, 1, 7])
+def test_nothing_leaves_the_figure(count: int) -> None:
+    heats = {name: heat_at((0, 0), (11, 11)) for name in LABEL_NAMES[8 : 8 + count]}
+    figure = draw_overlay(Explained(PICTURE, heats), "S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_26_57", each=True)
+    assert png_of(figure).startswith(b"\x89PNG")
+    width, height = figure.get_size_inches() * figure.dpi
+    for text in [*figure.texts, *(each for axes in figure.axes for each in (axes.title, *axes.texts))]:
+        if not text.get_text():
+            continue
+        box = text.get_window_extent()
+        assert -1 <= box.x0 <= box.x1 <= width + 1, text.get_text()
+        assert -1 <= box.y0 <= box.y1 <= height + 1, text.get_text()
+    if not count:
+        assert "no class to show" in texts(figure)
+
+
+def test_a_name_is_no_formula_and_even_heat_needs_no_line() -> None:
+    even = HeatMap(np.ones((12, 12), np.float32), True)
+    one, other = (png_of(draw_overlay(Explained(PICTURE, {"a $b_c$ d": even}), "x", each=True)) for _ in range(2))
+    assert one == other

@@ -1,0 +1,256 @@
+"""Weights trained before: bands and classes by name, nothing by position, no code run, and a report of every tensor."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import pickle
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+from torch import Tensor
+
+from models.adapt import CORRELATION, RGB, spread
+from models.pretrained import Hub, load_pretrained, read_tensors
+from models.weights import write_bundle
+from models.zoo import ReflectanceNet, create_net
+from pipelines.bands import ALL_BANDS
+from pipelines.errors import BandError, BundleError, LandsweepError, ServiceError, SettingsError
+from tests.fakes import free_port
+from tests.models.test_zoo import config_of, one_thread, patch_of  # noqa: F401  a fixture for all tests of a module
+
+LITE = "tf_efficientnet_lite0"
+
+
+def fresh(name: str, bands: tuple[str, ...], labels: tuple[str, ...] = ("a", "b"), **more: object) -> ReflectanceNet:
+    """A net that takes normalised values as they are."""
+    count = len(bands)
+    given = {"mean": [0.0] * count, "std": [1.0] * count, "num_classes": len(labels), "seed": 0}
+    return create_net(name, **given, bands=bands, labels=labels, **more).eval()  # type: ignore[arg-type]  # of a test
+
+
+@pytest.fixture
+def lite_file(real_data: Path) -> str:
+    return str(real_data / "weights" / f"{LITE}_imagenet.pth")
+
+
+def test_on_rgb_the_net_is_timms_own(lite_file: str) -> None:
+    theirs = timm.create_model(LITE, num_classes=0)
+    theirs.load_state_dict(torch.load(lite_file, weights_only=True), strict=False)
+    images = torch.randn(2, 3, 64, 64)
+    for bands in (RGB, ("B02", "B03", "B04"), ("blue", "Red", "green")):
+        net = fresh(LITE, bands, pretrained=lite_file)
+        where = {"B04": 0, "B03": 1, "B02": 2, "Red": 0, "green": 1, "blue": 2}
+        seen = images[:, [where[band] for band in bands]]
+        features = net.backbone.forward_head(net.backbone.forward_features(seen), pre_logits=True)
+        torch.testing.assert_close(features, theirs.eval()(images), rtol=1e-4, atol=1e-5)
+
+
+def test_report_names_every_tensor(lite_file: str) -> None:
+    net = fresh(LITE, ALL_BANDS, pretrained=lite_file)
+    report = net.pretrained
+    assert report is not None
+    assert list(report.adapted) == ["conv_stem.weight"]
+    assert "B02, B03, B04 by name, 9 more from the mean" in report.adapted["conv_stem.weight"]
+    assert set(report.fresh) == {"classifier.weight", "classifier.bias"}
+    assert set(report.loaded) | set(report.adapted) | set(report.fresh) == set(net.backbone.state_dict())
+    assert report.share > 0.99
+    assert "conv_stem.weight adapted" in str(report)
+    assert report.as_dict()["loaded"] == report.loaded
+
+
+def test_a_bands_own_kernel_is_kept_and_others_get_the_mean() -> None:
+    kernel = torch.randn(16, 3, 3, 3)
+    found = spread(kernel, RGB, ("B08", "B02", "B04"))
+    scale = found[0, 1, 0, 0] / kernel[0, 2, 0, 0]
+    torch.testing.assert_close(found[:, 1:], kernel[:, [2, 0]] * scale)
+    torch.testing.assert_close(found[:, 0], kernel.mean(1) * scale)
+
+
+@pytest.mark.parametrize("bands", [ALL_BANDS, ("B08", "B11"), ("B04", "B03", "B02", "B08"), ("B04",)], ids=len)
+def test_variance_of_the_response_is_kept(bands: tuple[str, ...]) -> None:
+    """On bands as they are assumed to be: standardised, any two correlated alike."""
+    generator = torch.Generator().manual_seed(0)
+    kernel = torch.randn(32, 3, 3, 3, generator=generator) + 0.3
+    response = [
+        torch.nn.functional.conv2d(correlated(each.shape[1], generator), each).var((0, 2, 3)).sum()
+        for each in (kernel, spread(kernel, RGB, bands))
+    ]
+    assert float(response[1] / response[0]) == pytest.approx(1, rel=0.05)
+
+
+def correlated(channels: int, generator: torch.Generator) -> Tensor:
+    own = torch.randn(8, channels, 64, 64, generator=generator)
+    shared = torch.randn(8, 1, 64, 64, generator=generator)
+    return own * (1 - CORRELATION) ** 0.5 + shared * CORRELATION**0.5
+
+
+@given(st.permutations(ALL_BANDS), st.integers(1, 12))
+def test_spreading_to_the_same_bands_is_a_change_of_order(order: list[str], count: int) -> None:
+    theirs = order[:count]
+    kernel = torch.arange(2.0 * count).view(2, count, 1, 1)
+    for ours in itertools.islice(itertools.permutations(theirs), 5):
+        assert torch.equal(spread(spread(kernel, theirs, ours), ours, theirs), kernel)
+
+
+def test_a_bundles_bands_and_classes_go_by_name(tmp_path: Path) -> None:
+    first = fresh("landnet-s", ("B04", "B08", "B11"), ("forest", "sea", "town"))
+    config = config_of("landnet-s", ["B04", "B08", "B11"], ["forest", "sea", "town"])
+    write_bundle(tmp_path / "bundle", first, config, {}, patch_of(["B04", "B08", "B11"]))
+    net = fresh("landnet-s", ("B11", "B04", "B08"), ("town", "heath", "forest"), pretrained=str(tmp_path / "bundle"))
+    untouched = fresh("landnet-s", ("B11", "B04", "B08"), ("town", "heath", "forest"))
+    stem, head = "backbone.features.0.weight", "backbone.head.1.weight"
+    before, after, plain = (each.state_dict() for each in (first, net, untouched))
+    assert torch.equal(after[stem], before[stem][:, [2, 0, 1]])
+    assert torch.equal(after[head][[0, 2]], before[head][[2, 0]])
+    assert torch.equal(after[head][1], plain[head][1])
+    assert net.pretrained is not None
+    assert net.pretrained.adapted["head.1.bias"] == "2 of 3 classes by name, the others fresh"
+    images = torch.randn(1, 3, 40, 40)
+    same = fresh("landnet-s", ("B04", "B08", "B11"), ("forest", "sea", "town"), pretrained=str(tmp_path / "bundle"))
+    assert torch.equal(same(images), first(images))
+    with pytest.raises(SettingsError, match="bundle is of landnet-s, not landnet"):
+        fresh("landnet", ("B04",), pretrained=str(tmp_path / "bundle"))
+    (tmp_path / "bundle" / "model.safetensors").write_bytes(b"x")
+    with pytest.raises(BundleError, match="damaged"):
+        fresh("landnet-s", ("B04",), pretrained=str(tmp_path / "bundle"))
+
+
+@pytest.mark.parametrize("wrap", ["safetensors", "state_dict", "model.module", "compiled"])
+def test_files_as_others_write_them(wrap: str, tmp_path: Path) -> None:
+    state = timm.create_model("test_resnet", num_classes=7).state_dict()
+    path = tmp_path / "weights"
+    if wrap == "safetensors":
+        save_file(state, path)
+    elif wrap == "state_dict":
+        torch.save({"state_dict": state, "epoch": 3}, path)
+    elif wrap == "model.module":
+        torch.save({"model": {f"module.{name}": each for name, each in state.items()}}, path)
+    else:
+        torch.save({f"_orig_mod.{name}": each for name, each in state.items()}, path)
+    net = fresh("test_resnet", RGB, pretrained=str(path))
+    assert torch.equal(net.state_dict()["backbone.layer2.0.conv1.weight"], state["layer2.0.conv1.weight"])
+    assert net.pretrained is not None
+    assert set(net.pretrained.fresh) == {"fc.weight", "fc.bias"}
+
+
+def test_positions_of_another_grid_are_resampled(tmp_path: Path) -> None:
+    save_file(timm.create_model("test_vit").state_dict(), tmp_path / "vit.safetensors")
+    net = fresh("test_vit", RGB, image_size=64, pretrained=str(tmp_path / "vit.safetensors"))
+    assert net.pretrained is not None
+    assert "pos_embed" in net.pretrained.loaded
+    assert net(torch.zeros(1, 3, 64, 64)).shape == (1, 2)
+
+
+class Command:
+    """What would run when it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return eval, ("1",)
+
+
+def test_code_in_a_file_is_refused_and_not_run(tmp_path: Path) -> None:
+    torch.save({"conv1.weight": Command()}, tmp_path / "zip.pth")
+    (tmp_path / "bare.pth").write_bytes(pickle.dumps({"conv1.weight": Command()}))
+    for name in ("zip.pth", "bare.pth"):
+        with pytest.raises(SettingsError, match="wants to run code"):
+            read_tensors(tmp_path / name)
+
+
+def test_what_is_no_file_of_weights(tmp_path: Path) -> None:
+    torch.save({"conv1.weight": torch.full((2,), float("nan"))}, tmp_path / "nan.pth")
+    torch.save({"epoch": 3}, tmp_path / "none.pth")
+    save_file({"conv1.weight": torch.zeros(100)}, tmp_path / "cut.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "cut.safetensors").read_bytes()[:-9])
+    torch.save({"conv1.weight": torch.zeros(1000)}, tmp_path / "cut.pth")
+    (tmp_path / "cut.pth").write_bytes((tmp_path / "cut.pth").read_bytes()[:-200])
+    (tmp_path / "empty").touch()
+    said = {"nan.pth": "not all numbers", "none.pth": "no tensors", "absent": "no such file", "empty": "damaged"}
+    said |= {"cut.safetensors": "damaged", "cut.pth": "damaged"}
+    for name, message in said.items():
+        with pytest.raises(SettingsError, match=message):
+            read_tensors(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_convnext", "vgg11", "landnet-s"])
+def test_weights_of_another_model_are_refused(name: str, tmp_path: Path) -> None:
+    save_file(timm.create_model("test_efficientnet").state_dict(), tmp_path / "weights.safetensors")
+    with (
+        torch.device("meta") if name == "vgg11" else torch.device("cpu"),
+        pytest.raises(SettingsError, match="weights"),
+    ):
+        fresh(name, RGB, pretrained=str(tmp_path / "weights.safetensors"))
+
+
+def test_channels_and_classes_without_names_are_not_guessed(tmp_path: Path) -> None:
+    state = timm.create_model("test_resnet", in_chans=5, num_classes=2).state_dict()
+    save_file(state, tmp_path / "weights.safetensors")
+    net = fresh("test_resnet", ("B02", "B03", "B04", "B05", "B06"), pretrained=str(tmp_path / "weights.safetensors"))
+    assert net.pretrained is not None
+    assert "which bands the source's 5 channels are" in net.pretrained.fresh["conv1.0.weight"]
+    assert "which classes the source's 2 are" in net.pretrained.fresh["fc.weight"]
+    with pytest.raises(BandError, match="0 bands are named, the net has 3"):
+        create_net("test_resnet", mean=[0.0] * 3, std=[1.0] * 3, num_classes=2, pretrained="hub")
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Hub]:
+    """What the client asks of the Hugging Face hub, on loopback, for one file."""
+    save_file(timm.create_model("test_resnet").state_dict(), tmp_path / "served.safetensors")
+    content = (tmp_path / "served.safetensors").read_bytes()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            there = self.path == "/timm/test_resnet.r160_in1k/resolve/main/model.safetensors"
+            self.send_response(200 if there else 404)
+            self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+            self.send_header("X-Repo-Commit", "0" * 40)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            self.do_HEAD()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield Hub(f"http://127.0.0.1:{server.server_port}", tmp_path / "cache")
+        server.shutdown()
+
+
+def test_hub_is_asked_once(hub: Hub, tmp_path: Path) -> None:
+    net = fresh("test_resnet", ALL_BANDS)
+    report = load_pretrained(net, "test_resnet", "hub", bands=ALL_BANDS, labels=("a", "b"), hub=hub)
+    assert report.source == "timm/test_resnet.r160_in1k"
+    served = read_tensors(tmp_path / "served.safetensors")
+    assert torch.equal(net.state_dict()["backbone.layer1.0.conv1.weight"], served["layer1.0.conv1.weight"])
+    nobody = Hub(f"http://127.0.0.1:{free_port()}", hub.cache)
+    again = load_pretrained(net, "test_resnet", "hub", bands=ALL_BANDS, labels=("a", "b"), hub=nobody)
+    assert again.loaded == report.loaded
+
+
+@pytest.mark.timeout(20)
+def test_without_a_network_it_says_how_to_get_the_weights(tmp_path: Path) -> None:
+    net = fresh("test_resnet", RGB)
+    nobody = Hub(f"http://127.0.0.1:{free_port()}", tmp_path)
+    with pytest.raises(ServiceError) as caught:
+        load_pretrained(net, "test_resnet", "hub", bands=RGB, labels=("a", "b"), hub=nobody)
+    assert "hf download timm/test_resnet.r160_in1k model.safetensors --local-dir weights" in str(caught.value)
+    assert "set pretrained to weights/model.safetensors" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["landnet", "test_maxvit"])
+def test_what_the_hub_does_not_have(name: str) -> None:
+    with pytest.raises(LandsweepError, match=f'no weights of "{name}" on timm'):
+        fresh(name, RGB, pretrained="hub")
