@@ -47,7 +47,7 @@ MAY_CHANGE = {
     "data",
     "out",
 }
-"""Settings that a resumed run may be given anew: none of them changes what is learned."""
+"""Settings that a resumed run may be given anew: how and where it runs, not what it learns."""
 
 
 class Record(Settings):
