@@ -36,17 +36,7 @@ RECORD = "run.json"
 CHECKPOINTS, LOGS, RESULTS = "checkpoints", "logs", "results"
 BEST_ACC, BEST_LOSS, FINAL = "best_acc", "best_loss", "final"
 
-MAY_CHANGE = {
-    "accumulate",
-    "device",
-    "threads",
-    "feed",
-    "checkpoint_seconds",
-    "checkpoint_steps",
-    "test",
-    "data",
-    "out",
-}
+MAY_CHANGE = {"accumulate", "device", "threads", "checkpoint_seconds", "checkpoint_steps", "test", "data", "out"}
 """Settings that a resumed run may be given anew: how and where it runs, not what it learns."""
 
 

@@ -33,7 +33,7 @@ from pipelines.files import exclusive
 from pipelines.location import locate
 from pipelines.manifest import Manifest, open_dataset
 from pipelines.patch import read_stack
-from pipelines.rows import open_rows
+from pipelines.rows import choose, open_rows
 from pipelines.summary import check_out
 
 Progress = Callable[[int, int], None]
@@ -80,7 +80,7 @@ def train(
         check(settings)
         check_out(folder)
     with exclusive(folder / ".lock", f"the run in {folder}"):
-        run = _reopen(settings, folder, tell) if resume else begin(settings, folder, check(settings))
+        run = _reopen(settings, folder, tell) if resume else _begin(settings, folder)
         try:
             (fit or fit_run)(run, progress=progress, tell=tell)
         except KeyboardInterrupt:
@@ -107,6 +107,14 @@ def check(settings: RunSettings) -> Manifest:
     if settings.workers == 1:
         pick_device(settings.device)
     return manifest
+
+
+def _begin(settings: RunSettings, folder: Path) -> Run:
+    """Where the data is kept is settled here: a run that goes on with less memory must not see another order."""
+    manifest = check(settings)
+    bands = parse_bands(settings.bands, manifest.band_names)
+    feed = choose(manifest, ("train", "validation"), bands, settings.feed)
+    return begin(settings.model_copy(update={"feed": feed}), folder, manifest)
 
 
 def _reopen(given: RunSettings, folder: Path, tell: Tell) -> Run:

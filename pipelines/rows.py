@@ -36,11 +36,16 @@ def open_rows(
     folder = locate(folder)
     for split in splits:
         manifest.parts(split)
-    if mode == "auto":
-        mode = "memory" if native_bytes(manifest, splits, bands) <= MEMORY_SHARE * machine_memory() else "streamed"
-    if mode == "memory":
+    if choose(manifest, splits, bands, mode) == "memory":
         return [read_split(folder, split, bands) for split in splits]
     return [open_stream(folder, split, bands, manifest) for split in splits]
+
+
+def choose(manifest: Manifest, splits: Sequence[str], bands: Sequence[str], mode: Mode = "auto") -> Mode:
+    """What `auto` means for this dataset on this machine; the two deal rows in different orders."""
+    if mode != "auto":
+        return mode
+    return "memory" if native_bytes(manifest, splits, bands) <= MEMORY_SHARE * machine_memory() else "streamed"
 
 
 def native_bytes(manifest: Manifest, splits: Sequence[str], bands: Sequence[str]) -> int:

@@ -98,7 +98,7 @@ def test_the_record_says_where_the_run_comes_from(trained: tuple[Path, dict[str,
     run, _, _ = trained
     record = open_run(run).record
     config = read_config(run / "checkpoints" / "final")
-    assert record.settings == settings_for(dataset, run)
+    assert record.settings == settings_for(dataset, run, feed="memory"), "as resolved"
     assert record.data == config.dataset
     assert len(record.code) == 64
     assert {"torch", "timm", "numpy", "python"} <= set(record.versions)
@@ -258,6 +258,7 @@ def test_only_what_changes_no_number_may_be_given_anew(dataset: Path, tmp_path: 
         ({"epochs": 4}, "the run has epochs 3, not 4"),
         ({"augment": {"rotation": 6}}, "the run has augment.rotation 5.0, not 6.0"),
         ({"seed": 1, "threads": 2}, "the run has seed 5, not 1"),
+        ({"feed": "streamed"}, "the run has feed memory, not streamed"),
     ):
         with pytest.raises(SettingsError, match=said):
             train(RunSettings.parse({"out": run} | more), resume=True)

@@ -10,7 +10,7 @@ import pytest
 from pipelines.errors import ShardError
 from pipelines.feed import Split
 from pipelines.manifest import open_dataset
-from pipelines.rows import machine_memory, native_bytes, open_rows
+from pipelines.rows import choose, machine_memory, native_bytes, open_rows
 from pipelines.stream import Stream
 from tests.fakes import write_dataset
 
@@ -32,6 +32,8 @@ def test_what_is_larger_than_a_third_of_memory_is_streamed(tmp_path: Path) -> No
     many = manifest.splits["train"][0].model_copy(update={"rows": machine_memory() // 3 // (2 * 4 * 4) + 1})
     large = manifest.model_copy(update={"splits": {"train": [many]}})
     assert isinstance(open_rows(folder, large, ["train"], ["A"])[0], Stream)
+    assert [choose(each, ["train"], ["A"]) for each in (manifest, large)] == ["memory", "streamed"]
+    assert choose(large, ["train"], ["A"], "memory") == "memory"
 
 
 def test_an_empty_split_is_named(tmp_path: Path) -> None:
