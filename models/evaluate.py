@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.calibrate import Calibration
 from models.device import autocast, own_memory_errors
 from models.team import ALONE, Team
 from models.zoo import ReflectanceNet
@@ -33,13 +34,7 @@ class Evaluation:
     @property
     def probabilities(self) -> NDArray[np.float32]:
         """Of the logits as they are, (rows, classes)."""
-        return probabilities_of(self.logits)
-
-
-def probabilities_of(logits: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np.float32]:
-    """Sigmoid of the logits divided by a temperature."""
-    found: NDArray[np.float32] = torch.sigmoid(torch.from_numpy(logits) / temperature).numpy()
-    return found
+        return Calibration(1.0, []).probabilities(self.logits)
 
 
 @torch.inference_mode()

@@ -36,7 +36,7 @@ from pipelines.summary import check_out
 
 FIGURES = "visualizations"
 
-_NAMES = {
+METRIC_FILES = {
     "train": ("best_train_metrics.json", "train_per_class_metrics.json"),
     "validation": ("best_metrics.json", "val_per_class_metrics.json"),
     "test": ("best_test_metrics.json", "test_per_class_metrics.json"),
@@ -111,13 +111,13 @@ def write_report(
         StorageError: the disk is full.
         BusyError: another report is being written there.
     """
-    if predictions.split not in _NAMES:
+    if predictions.split not in METRIC_FILES:
         raise PredictionsError("it is not said of which split these predictions are", hint="Name it.")
     metrics = measure(predictions)
     shown = extremes(predictions, rows, examples) if rows is not None else None
     material = Material(predictions, metrics, epochs, shown)
     files: dict[str, bytes | str] = {f"{FIGURES}/{name}.png": png_of(figure) for name, figure in draw_figures(material)}
-    whole, by_class = _NAMES[predictions.split]
+    whole, by_class = METRIC_FILES[predictions.split]
     files[by_class] = _json(metrics["per_class"])
     files[whole] = _json({key: value for key, value in metrics.items() if key != "per_class"})
     _replace(out, files, [f"{FIGURES}/{name}.png" for name in DRAWERS])

@@ -26,7 +26,7 @@ from models.epochs import epochs_beside
 from models.extremes import bands_shown
 from models.measures import METRICS
 from models.predictions import FILE, write_predictions
-from models.report import write_report
+from models.report import METRIC_FILES, write_report
 from models.run import BEST_ACC, CHECKPOINTS, RECORD, RESULTS
 from models.settings import AssessSettings
 from models.weights import Bundle, load_bundle
@@ -39,12 +39,6 @@ from pipelines.summary import check_out
 
 CALIBRATION = "calibration.json"
 BEST = "best"
-
-_WHOLE = {"validation": "best_metrics.json", "test": "best_test_metrics.json"}
-_BY_CLASS = {
-    split: f"{short}_per_class_metrics.json" for split, short in {"train": "train", "validation": "val"}.items()
-}
-_BY_CLASS["test"] = "test_per_class_metrics.json"
 
 
 def score_bundle(settings: AssessSettings) -> dict[str, Any]:
@@ -93,7 +87,8 @@ def write_results(out: Path, found: Sequence[Assessment], data: Location | str) 
     for each in found:
         split, metrics = each.predictions.split, each.metrics
         whole = {key: value for key, value in metrics.items() if key != "per_class"}
-        files = {_BY_CLASS[split]: metrics["per_class"]} | ({_WHOLE[split]: whole} if split in _WHOLE else {})
+        whole_file, by_class_file = METRIC_FILES[split]
+        files = {by_class_file: metrics["per_class"]} | ({} if split == "train" else {whole_file: whole})
         for name, values in files.items():
             write_whole(out / name, json.dumps(values, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
         names |= set(files)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """Tiny nets are slower on several threads, which wait for each other, than on one."""
     before = torch.get_num_threads()

@@ -25,7 +25,9 @@ from models.zoo import ReflectanceNet, create_net
 from pipelines.bands import ALL_BANDS
 from pipelines.errors import BandError, BundleError, LandsweepError, ServiceError, SettingsError
 from tests.fakes import free_port
-from tests.models.test_zoo import config_of, one_thread, patch_of  # noqa: F401  a fixture for all tests of a module
+from tests.models.test_zoo import config_of, patch_of
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 LITE = "tf_efficientnet_lite0"
 
