@@ -23,6 +23,9 @@ patches of BigEarthNet v2, 0.67 on 62 of v1, 0.49 on 200 of EuroSAT. On the latt
 keep 0.76 to 1.04 of the response's variance; 1.0 to 4.4 with 0 (as if independent), 0.5 to 0.8 with 1 (as if the same).
 """
 
+Inputs = Mapping[str, tuple[Sequence[str], Sequence[str]]]
+"""Name of each module that takes bands, to the names of those that the source's takes, and of those that it takes."""
+
 _UNNAMED = "nobody says"
 _COLOURS = {"red": "B04", "green": "B03", "blue": "B02"}
 
@@ -66,30 +69,22 @@ class LoadReport:
         return inside / max(1, inside + len([why for why in self.fresh.values() if not why.startswith(_UNNAMED)]))
 
 
-@dataclass(frozen=True)
-class Naming:
-    """What the channels and the classes of a net are called, in its order; empty where nobody knows."""
-
-    bands: tuple[str, ...] = ()
-    labels: tuple[str, ...] = ()
-
-
 def adapt(
     backbone: nn.Module,
     state: Mapping[str, Tensor],
     *,
     source: str,
-    theirs: Naming,
-    ours: Naming,
-    inputs: Sequence[str],
+    theirs: Sequence[str],
+    ours: Sequence[str],
+    inputs: Inputs,
     heads: Sequence[str],
 ) -> LoadReport:
     """Load what fits of `state` into a backbone, in place.
 
     Args:
         source: what to call the state in the report.
-        theirs, ours: names of the channels and classes of the state and of the backbone.
-        inputs: names of the modules that take the bands.
+        theirs, ours: names of the classes of the state and of the backbone; empty where nobody knows.
+        inputs: what takes the bands.
         heads: names of the modules that give the classes.
     """
     report = LoadReport(source)
@@ -104,9 +99,9 @@ def adapt(
                 report.fresh |= {name: why} if why else {}
                 continue
             if module in inputs and name.endswith(".weight"):
-                done = _input(report, name, tensor, given, theirs.bands, ours.bands)
+                done = _input(report, name, tensor, given, *inputs[module])
             elif module in heads:
-                done = _head(report, name, tensor, given, theirs.labels, ours.labels)
+                done = _head(report, name, tensor, given, theirs, ours)
             else:
                 done = _same(report, name, tensor, given)
             numbers += tensor.numel() if done else 0

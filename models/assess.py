@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from models.baselines import band_mean_regression, constant
+from models.baselines import band_regression, constant
 from models.calibrate import Calibration, calibration_effect
 from models.evaluate import BATCH, evaluate
 from models.metrics import score
@@ -76,10 +76,10 @@ def assess(bundle: Bundle, data: Location | str, split: str) -> dict[str, Any]:
 
 
 def compare(data: Location | str) -> dict[str, dict[str, Any]]:
-    """Metrics on the test split of the baselines: `constant`, and `regression` on band means."""
+    """Metrics on the test split of the baselines: `constant`, and `regression` on each band's mean and deviation."""
     manifest = open_dataset(data)
     train, test = (open_stream(data, split, manifest.band_names, manifest) for split in ("train", "test"))
     return {
         name: score(method(train, test), test.labels, manifest.label_names)
-        for name, method in (("constant", constant), ("regression", band_mean_regression))
+        for name, method in (("constant", constant), ("regression", band_regression))
     }

@@ -27,11 +27,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from models.adapt import RGB, LoadReport, Naming, adapt
+from models.adapt import RGB, Inputs, LoadReport, adapt
 from models.bundle import WEIGHTS, check_bundle
-from models.landnet import SIZES
+from models.landnet import SIZES, LandNet, band_layers
 from models.zoo import ReflectanceNet, plan
-from pipelines.errors import BandError, ServiceError, SettingsError
+from pipelines.bands import is_coarse
+from pipelines.errors import ServiceError, SettingsError
 
 HUB = "hub"
 BACKBONE = "backbone."
@@ -43,6 +44,14 @@ LEAST = 0.25
 _WRAPPERS = ("state_dict", "model", "net", "state_dict_ema", "model_ema")
 _PREFIXES = ("module.", "_orig_mod.", BACKBONE)
 _FILES = "Give a .safetensors file, a .pth file of a state dict, or a bundle's folder."
+
+
+@dataclass(frozen=True)
+class Naming:
+    """What the channels and the classes of a net are called, in its order; empty where nobody knows."""
+
+    bands: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,12 +116,9 @@ def load_pretrained(
 
     Raises:
         SettingsError: no such weights, they are not only tensors, or none of them fits.
-        BandError: the bands are not named.
         BundleError: the bundle is damaged.
         ServiceError: timm's hub does not answer.
     """
-    if len(bands) != net.mean.shape[1]:
-        raise BandError(f"{len(bands)} bands are named, the net has {net.mean.shape[1]}", where="pretrained")
     path = Path(pretrained)
     if pretrained == HUB:
         repository = _repository(net.backbone, name)
@@ -122,13 +128,13 @@ def load_pretrained(
         state, theirs = _read_bundle(path, net, name)
     else:
         state, theirs = read_tensors(path), Naming(RGB)
-    inputs, heads = _ends(net.backbone)
+    inputs, heads = _ends(net.backbone, theirs.bands, bands)
     report = adapt(
         net.backbone,
         _translate(net.backbone, state, pretrained),
         source=pretrained,
-        theirs=theirs,
-        ours=Naming(tuple(bands), tuple(labels)),
+        theirs=theirs.labels,
+        ours=labels,
         inputs=inputs,
         heads=heads,
     )
@@ -211,11 +217,18 @@ def _repository(backbone: nn.Module, name: str) -> str:
     return str(found)
 
 
-def _ends(backbone: nn.Module) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of the modules that take the bands, and of those that give the classes."""
-    known = getattr(backbone, "pretrained_cfg", None) or {"first_conv": "features.0", "classifier": "head.1"}
-    first, last = known.get("first_conv"), known.get("classifier")
-    return _names(first), _names(last)
+def _ends(backbone: nn.Module, theirs: Sequence[str], ours: Sequence[str]) -> tuple[Inputs, tuple[str, ...]]:
+    """The modules that take the bands, each with the names of those that the source's takes and of its own; and the
+    names of the modules that give the classes."""
+    if isinstance(backbone, LandNet):
+        source, own = (band_layers([is_coarse(band) for band in bands]) for bands in (theirs, ours))
+        taken = {
+            layer: ([theirs[channel] for channel in source.get(layer, [])], [ours[channel] for channel in channels])
+            for layer, channels in own.items()
+        }
+        return taken, ("head.1",)
+    known = getattr(backbone, "pretrained_cfg", None) or {}
+    return dict.fromkeys(_names(known.get("first_conv")), (theirs, ours)), _names(known.get("classifier"))
 
 
 def _names(found: str | Sequence[str] | None) -> tuple[str, ...]:

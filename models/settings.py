@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -36,9 +36,9 @@ class Architecture:
 
 
 MODELS: dict[str, Architecture] = {
-    "landnet-s": Architecture("our own CNN for multispectral patches, small", 347_555),
-    "landnet": Architecture("our own CNN for multispectral patches", 798_355),
-    "landnet-l": Architecture("our own CNN for multispectral patches, large: a tenth of resnet50", 2_256_883),
+    "landnet-s": Architecture("our own CNN for multispectral patches, small", 349_571),
+    "landnet": Architecture("our own CNN for multispectral patches", 805_651),
+    "landnet-l": Architecture("our own CNN for multispectral patches, large: a tenth of resnet50", 2_281_651),
     "resnet18": Architecture("residual CNN, 18 layers (He et al. 2015)", 11_214_483, "resnet18"),
     "resnet50": Architecture("residual CNN, 50 layers (He et al. 2015)", 23_575_187, "resnet50"),
     "resnet101": Architecture("residual CNN, 101 layers (He et al. 2015)", 42_567_315, "resnet101"),
@@ -86,10 +86,13 @@ class Augment(Settings):
     )
 
 
+LossName = Literal["bce", "focal", "asymmetric", "soft-f1", "hybrid"]
+
+
 class Loss(Settings):
     """What training minimises; a parameter concerns the losses that its description names."""
 
-    name: Literal["bce", "focal", "asymmetric", "soft-f1", "hybrid"] = Field(
+    name: LossName = Field(
         default="bce",
         description="bce: binary cross-entropy; focal (Lin et al. 2017); asymmetric (Ridnik et al. 2021); soft-f1: "
         "F1 of the batch, smoothed; hybrid: bce and soft-f1",
@@ -109,12 +112,39 @@ class Loss(Settings):
     f1_share: float = Field(default=0.5, ge=0, le=1, description="of hybrid: share of soft-f1, the rest is bce")
 
 
-class TrainSettings(Settings):
-    """One training run: which net on which bands, and how it is fitted."""
+EXPLAINED = 2
+Explained = Annotated[
+    int,
+    Field(ge=0, le=50, description="best and worst patches to show where the net looks, so many of each; 0: none"),
+]
+
+
+class DrawnSettings(Settings):
+    """What a search draws for each of its trials: which net on which bands, and the steps it learns by."""
 
     model: str = Field(default="landnet", description="model name; see `landsweep models list`")
     pretrained: str = Field(
         default="", description="weights to start from: hub (timm's), a file, or a bundle; none if empty"
+    )
+    bands: str = Field(default="all", description="band set, or a comma list of bands")
+    batch_size: int = Field(default=32, ge=1, le=65_536, description="patches a step")
+    learning_rate: float = Field(default=2e-3, gt=0, le=10, description="peak learning rate of AdamW")
+    weight_decay: float = Field(default=0.02, ge=0, le=10, description="decoupled weight decay of AdamW")
+
+
+class FitSettings(Settings):
+    """How a net is fitted, whichever it is: what all trials of a search have in common."""
+
+    epochs: int = Field(default=10, ge=1, le=10_000, description="passes over the training split, at most")
+    metric: Goal = Field(
+        default="ap_macro", description="validation metric that the best epoch, and the best trial, is chosen by"
+    )
+    patience: int = Field(default=0, ge=0, description="epochs without a better metric after which it stops; 0: never")
+    beta: float = Field(default=1, gt=0, le=10, description="thresholds are fitted for F-beta: 1 for F1, 2 for F2")
+    loss: Loss = Field(default=Loss(), description="what is minimised")
+    augment: Augment = Field(default=Augment(), description="how training patches are varied")
+    sampling: Literal["shuffled", "weighted"] = Field(
+        default="shuffled", description="each patch once an epoch, or drawn so that rare classes come more often"
     )
     dropout: float | None = Field(
         default=None, ge=0, lt=1, description="before the classifier; the model's own if empty"
@@ -122,11 +152,6 @@ class TrainSettings(Settings):
     drop_path: float | None = Field(
         default=None, ge=0, lt=1, description="chance of a patch to skip the last block; the model's own if empty"
     )
-    bands: str = Field(default="all", description="band set, or a comma list of bands")
-    epochs: int = Field(default=10, ge=1, le=10_000, description="passes over the training split")
-    batch_size: int = Field(default=32, ge=1, le=65_536, description="patches a step")
-    learning_rate: float = Field(default=2e-3, gt=0, le=10, description="peak learning rate of AdamW")
-    weight_decay: float = Field(default=0.02, ge=0, le=10, description="decoupled weight decay of AdamW")
     warmup: float = Field(default=0.1, ge=0, lt=1, description="share of the steps over which the rate rises")
     schedule: Literal["cosine", "plateau"] = Field(
         default="cosine", description="then it falls to 0 along a cosine, or whenever the validation loss stands still"
@@ -134,9 +159,6 @@ class TrainSettings(Settings):
     plateau_patience: int = Field(default=3, ge=1, le=10_000, description="epochs that make a plateau")
     plateau_factor: float = Field(default=0.3, gt=0, lt=1, description="what the rate is multiplied by on a plateau")
     clip: float = Field(default=1, ge=0, description="longest gradient, longer ones are shortened to it; 0: none are")
-    accumulate: int = Field(
-        default=1, ge=1, le=65_536, description="parts a batch is cut into, so that it needs less memory"
-    )
     ema: float = Field(
         default=0,
         ge=0,
@@ -144,16 +166,17 @@ class TrainSettings(Settings):
         description="decay of the running mean of the weights that is kept, such as 0.999; 0: none",
     )
     precision: Literal["fp32", "bf16", "fp16"] = Field(default="fp32", description="of the activations in training")
-    sampling: Literal["shuffled", "weighted"] = Field(
-        default="shuffled", description="each patch once an epoch, or drawn so that rare classes come more often"
+    accumulate: int = Field(
+        default=1, ge=1, le=65_536, description="parts a batch is cut into, so that it needs less memory"
     )
     compile: bool = Field(default=False, description="torch.compile: minutes at the start, faster steps on a GPU")
-    augment: Augment = Field(default=Augment(), description="how training patches are varied")
-    loss: Loss = Field(default=Loss(), description="what is minimised")
-    metric: Goal = Field(default="ap_macro", description="validation metric that the best epoch is chosen by")
-    patience: int = Field(default=0, ge=0, description="epochs without a better metric after which it stops; 0: never")
-    beta: float = Field(default=1, gt=0, le=10, description="thresholds are fitted for F-beta: 1 for F1, 2 for F2")
-    seed: int = Field(default=0, ge=0, description="weights, order and augmentation follow from it")
+    seed: int = Field(default=0, ge=0, description="weights, order, augmentation and a search's draws follow from it")
+
+
+class TrainSettings(FitSettings, DrawnSettings):
+    """One training run: which net on which bands, and how it is fitted."""
+
+    # Listed before these two: the fields of the last base, then those of the first.
     device: str = Field(default="auto", description="cpu, cuda, cuda:1, …; auto takes a GPU if there is one")
     threads: int = Field(default=0, ge=0, description="CPU threads; 0 leaves torch's own choice")
 
@@ -172,6 +195,7 @@ class RunSettings(TrainSettings):
         default=0, ge=0, description="steps between two checkpoints; 0 leaves it to the seconds"
     )
     test: bool = Field(default=True, description="score the best epoch on the test split at the end")
+    explain: Explained = EXPLAINED
 
 
 class ShowSettings(Settings):
@@ -185,21 +209,27 @@ class ShowSettings(Settings):
     out: Path | None = Field(default=None, description="folder for a picture of it, as PNG and SVG; none if not given")
 
 
-class AssessSettings(Settings):
-    """What `landsweep test` scores, on which split."""
+class BundleSettings(Settings):
+    """A bundle, and the patches it is run on."""
 
-    source: Path = Field(description="folder of a run, or of a bundle")
+    source: Path = Field(description="folder of a run, of a search, or of a bundle")
     data: Address = Field(description="dataset folder, or its URL")
     split: Literal["train", "validation", "test"] = Field(default="test", description="split of the dataset")
     checkpoint: Literal["best_acc", "best_loss", "final"] = Field(
         default="best_acc", description="which of a run's bundles"
     )
-    out: Path | None = Field(
-        default=None, description="folder for results; a run's own if not given; of a bundle, none"
-    )
     batch_size: int = Field(default=64, ge=1, le=65_536, description="patches at a time")
     device: str = Field(default="auto", description="cpu, cuda, cuda:1, …; auto takes a GPU if there is one")
     threads: int = Field(default=0, ge=0, description="CPU threads; 0 leaves torch's own choice")
+
+
+class AssessSettings(BundleSettings):
+    """What `landsweep test` scores, on which split."""
+
+    out: Path | None = Field(
+        default=None, description="folder for results; a run's own if not given; of a bundle, none"
+    )
+    explain: Explained = EXPLAINED
 
 
 class ReportSettings(Settings):
@@ -214,13 +244,14 @@ class ReportSettings(Settings):
     examples: int = Field(default=6, ge=1, le=50, description="best and worst patches to show, so many of each")
 
 
-class ExplainSettings(Settings):
+class ExplainSettings(BundleSettings):
     """What `landsweep explain` looks into, on which patches."""
 
-    bundle: Path = Field(description="folder of a bundle")
-    data: Address = Field(description="dataset folder, or its URL")
-    out: Path = Field(description="folder for pages and figures; what was explained there before is replaced")
-    split: Literal["train", "validation", "test"] = Field(default="test", description="split of the dataset")
+    out: Path | None = Field(
+        default=None,
+        description="folder for pages and figures, what was explained there before is replaced; a run's own results "
+        "if not given",
+    )
     patches: int = Field(default=6, ge=1, le=50, description="best and worst patches to show, so many of each")
     method: Literal["gradcam", "ablationcam"] = Field(
         default="gradcam", description="gradcam: by gradient; ablationcam: without, by taking channels away; slower"
@@ -228,6 +259,14 @@ class ExplainSettings(Settings):
     sample: int = Field(
         default=128, ge=1, le=100_000, description="patches that the importance of bands is measured on, at most"
     )
-    batch_size: int = Field(default=64, ge=1, le=65_536, description="patches at a time")
-    device: str = Field(default="auto", description="cpu, cuda, cuda:1, …; auto takes a GPU if there is one")
+
+
+class ExportSettings(Settings):
+    """What `landsweep export` writes as ONNX, and where."""
+
+    source: Path = Field(description="folder of a run, of a search, or of a bundle")
+    out: Path = Field(description="ONNX file to write, such as model.onnx; one that is there is replaced")
+    checkpoint: Literal["best_acc", "best_loss", "final"] = Field(
+        default="best_acc", description="which of a run's bundles"
+    )
     threads: int = Field(default=0, ge=0, description="CPU threads; 0 leaves torch's own choice")

@@ -96,7 +96,8 @@ def summarise(name: str, bands: Sequence[str], size: int, classes: int) -> Summa
     """
     recipe = plan(name, size)
     with torch.device("meta"):
-        net = assemble(name, recipe, mean=[0.0] * len(bands), std=[1.0] * len(bands), num_classes=classes).eval()
+        mean, std = [0.0] * len(bands), [1.0] * len(bands)
+        net = assemble(name, recipe, mean=mean, std=std, num_classes=classes, bands=bands).eval()
         shapes, operations = _run(net, torch.empty(1, len(bands), size, size))
     rows = [_row(net.backbone, path, shape, operations) for path, shape in shapes.items()]
     rows = [row for row in rows if row.kind != "Identity"]

@@ -100,10 +100,12 @@ def _write_files(
     save_file(weights, aside / WEIGHTS, metadata={"format": "pt"})
     (aside / METRICS).write_text(json.dumps(metrics, indent=1), encoding="utf-8")
     (aside / EXAMPLE).write_bytes(write_stack(example, config.bands, config.image_size))
-    (aside / CARD).write_text(model_card(config, metrics), encoding="utf-8")
-    files = {name: sha256_of(aside / name) for name in (WEIGHTS, METRICS, CARD, EXAMPLE)}
-    known = {"files": files, "versions": installed_versions(), "architecture_arguments": net.recipe}
+    known = {"versions": installed_versions(), "architecture_arguments": net.recipe}
     config = config.model_copy(update=known)
+    parameters = sum(each.numel() for each in net.parameters())
+    (aside / CARD).write_text(model_card(config, metrics, parameters), encoding="utf-8")
+    files = {name: sha256_of(aside / name) for name in (WEIGHTS, METRICS, CARD, EXAMPLE)}
+    config = config.model_copy(update={"files": files})
     (aside / CONFIG).write_text(config.model_dump_json(indent=1), encoding="utf-8")
     for name in (*files, CONFIG):
         sync(aside / name)
@@ -124,6 +126,7 @@ def load_bundle(folder: Path, device: torch.device | str = "cpu") -> Bundle:
             mean=[config.mean[band] for band in config.bands],
             std=[config.std[band] for band in config.bands],
             num_classes=config.num_classes,
+            bands=config.bands,
         )
         net.load_state_dict(load_file(folder / WEIGHTS))
     except (SafetensorError, RuntimeError, SettingsError) as error:

@@ -19,8 +19,8 @@ from torch.nn import functional
 from models.landnet import SIZES, STRIDE, LandNet
 from models.recipe import Recipe
 from models.settings import MODELS, check_model
-from pipelines.bands import PATCH_SIZE
-from pipelines.errors import SettingsError
+from pipelines.bands import PATCH_SIZE, is_coarse
+from pipelines.errors import BandError, SettingsError
 
 if TYPE_CHECKING:
     from models.adapt import LoadReport
@@ -84,13 +84,13 @@ def create_net(
     *,
     mean: Sequence[float],
     std: Sequence[float],
+    bands: Sequence[str],
     num_classes: int,
     image_size: int = PATCH_SIZE,
     seed: int | None = None,
     dropout: float | None = None,
     drop_path: float | None = None,
     pretrained: str = "",
-    bands: Sequence[str] = (),
     labels: Sequence[str] = (),
 ) -> ReflectanceNet:
     """Build a net, its weights drawn from `seed` (without touching the global generator if one is given) or loaded.
@@ -98,13 +98,15 @@ def create_net(
     Args:
         name: see `models.settings.MODELS`, or timm's.
         mean, std: digital numbers, one a band, in the order of the channels.
+        bands: names of the channels. By them landnet knows which are coarse, and pretrained weights are matched.
         image_size: pixels a side of the patches; transformers are built for it and take no other.
         dropout, drop_path: before the classifier, and of whole blocks; the model's own if not given.
         pretrained: "" for none, "hub" for timm's, or a path of a file or a bundle; see `models.pretrained`.
-        bands, labels: names of the channels and classes, which pretrained weights are matched by.
+        labels: names of the classes, which pretrained weights are matched by.
 
     Raises:
         SettingsError: the zoo has no such model, or it cannot be built so; no such weights, or none that fits.
+        BandError: there are not as many bands as statistics.
         BundleError: the bundle that weights are to be taken from is damaged.
         ServiceError: timm's hub does not answer.
     """
@@ -114,6 +116,7 @@ def create_net(
         mean=mean,
         std=std,
         num_classes=num_classes,
+        bands=bands,
         seed=seed,
     )
     if pretrained:
@@ -138,23 +141,33 @@ def plan(name: str, image_size: int, *, dropout: float | None = None, drop_path:
 
 
 def assemble(
-    name: str, recipe: Recipe, *, mean: Sequence[float], std: Sequence[float], num_classes: int, seed: int | None = None
+    name: str,
+    recipe: Recipe,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    bands: Sequence[str],
+    num_classes: int,
+    seed: int | None = None,
 ) -> ReflectanceNet:
     """Build a net by a recipe that `plan` made, now or when a bundle was written; see `create_net`.
 
     Raises:
         SettingsError: the recipe cannot be followed.
+        BandError: there are not as many bands as statistics.
     """
+    if not len(bands) == len(mean) == len(std):
+        raise BandError(f"{len(bands)} bands are named, {len(mean)} have a mean and {len(std)} a deviation")
     with torch.random.fork_rng(enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
-        return ReflectanceNet(_backbone(name, recipe, len(mean), num_classes), mean, std, recipe)
+        return ReflectanceNet(_backbone(name, recipe, bands, num_classes), mean, std, recipe)
 
 
-def _backbone(name: str, recipe: Recipe, in_chans: int, num_classes: int) -> nn.Module:
+def _backbone(name: str, recipe: Recipe, bands: Sequence[str], num_classes: int) -> nn.Module:
     if name in SIZES:
         rates = {"dropout": recipe.dropout, "drop_path": recipe.drop_path}
-        return LandNet(in_chans, num_classes, SIZES[name], **rates)
+        return LandNet([is_coarse(band) for band in bands], num_classes, SIZES[name], **rates)
     from models.families import build
 
-    return build(recipe, in_chans, num_classes)
+    return build(recipe, len(bands), num_classes)

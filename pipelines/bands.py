@@ -54,6 +54,9 @@ SENTINEL2: dict[str, Band] = {
     )
 }
 
+CIRRUS = Band("B10", 60, 1373.5, "cirrus")
+"""Of Level-1C alone, so in no named set."""
+
 ALL_BANDS: tuple[str, ...] = tuple(SENTINEL2)
 
 BAND_SETS: dict[str, tuple[str, ...]] = {
@@ -64,6 +67,12 @@ BAND_SETS: dict[str, tuple[str, ...]] = {
     "rgb-swir": ("B04", "B03", "B02", "B11", "B12"),
     "rgb-nir-swir": ("B04", "B03", "B02", "B08", "B11", "B12"),
 }
+
+
+def is_coarse(name: str) -> bool:
+    """Whether a band is measured on a coarser grid than the 10 m of a patch; one that is not Sentinel-2's is not."""
+    band = CIRRUS if name == CIRRUS.name else SENTINEL2.get(name)
+    return band is not None and band.gsd > PATCH_METRES // PATCH_SIZE
 
 
 def parse_bands(spec: str, available: Sequence[str] = ALL_BANDS) -> tuple[str, ...]:

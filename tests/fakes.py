@@ -93,7 +93,8 @@ def write_fresh_bundle(folder: Path, shards: Path, *, bands: str, seed: int) -> 
     mean = {band: manifest.statistics[band].mean for band in names}
     std = {band: manifest.statistics[band].std for band in names}
     labels = manifest.label_names
-    net = create_net("landnet", mean=list(mean.values()), std=list(std.values()), num_classes=len(labels), seed=seed)
+    given: dict[str, Any] = {"mean": list(mean.values()), "std": list(std.values()), "bands": names}
+    net = create_net("landnet", **given, num_classes=len(labels), seed=seed)
     split = read_split(shards, "validation", names)
     chunk = split.take(np.array([0]))
     config = BundleConfig(

@@ -11,6 +11,7 @@ from models.bundle import BundleConfig
 from models.weights import Bundle
 from models.zoo import ReflectanceNet, create_net
 
+BANDS = ("B04", "B05")
 LABELS = ("Bright corner", "Dark corner")
 CORNER = 20
 """Pixels a side of what decides."""
@@ -22,7 +23,7 @@ def bundle_of(
     labels: Sequence[str],
     size: int,
     *,
-    bands: Sequence[str] = ("B04", "B05"),
+    bands: Sequence[str] = BANDS,
     temperature: float = 1.0,
 ) -> Bundle:
     """A net as if it had been loaded."""
@@ -44,7 +45,8 @@ def bundle_of(
 
 def fresh(name: str, size: int, labels: Sequence[str] = LABELS, seed: int = 0) -> Bundle:
     """Weights as they are drawn, of a net on two bands."""
-    net = create_net(name, mean=[1000.0] * 2, std=[300.0] * 2, num_classes=len(labels), image_size=size, seed=seed)
+    mean, std = [1000.0] * 2, [300.0] * 2
+    net = create_net(name, mean=mean, std=std, bands=BANDS, num_classes=len(labels), image_size=size, seed=seed)
     return bundle_of(net, name, labels, size)
 
 

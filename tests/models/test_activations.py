@@ -23,7 +23,7 @@ PICTURE = np.zeros((8, 8, 3), np.uint8)
 @pytest.mark.parametrize(
     ("name", "grids"),
     [
-        ("landnet-s", [16, 8, 4]),
+        ("landnet-s", [32, 16, 8, 4]),
         ("test_resnet", [32, 16, 8, 4, 2]),
         ("densenet121", [32, 16, 8, 4, 2]),
         ("test_efficientnet", [32, 16, 8, 4, 2]),

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import pytest
 import torch
 
-from models.landnet import SIZES, Block, LandNet
+from models.landnet import SIZES, Block, LandNet, Stem, band_layers
 from models.settings import MODELS
 from models.zoo import create_net
+from pipelines.bands import ALL_BANDS, is_coarse
+
+COARSE = [is_coarse(band) for band in ALL_BANDS]
 
 
 def test_sizes_grow_and_the_largest_is_a_tenth_of_resnet50() -> None:
-    numbers = [sum(each.numel() for each in LandNet(12, 19, size).parameters()) for size in SIZES.values()]
+    numbers = [sum(each.numel() for each in LandNet(COARSE, 19, size).parameters()) for size in SIZES.values()]
     assert numbers == sorted(numbers) == [MODELS[name].parameters for name in SIZES]
     assert numbers[-1] < MODELS["resnet50"].parameters / 10
 
 
 @pytest.mark.parametrize("name", SIZES)
 def test_last_grid_has_8_px_cells_by_8_for_a_patch(name: str) -> None:
-    net = LandNet(3, 5, SIZES[name]).eval()
+    net = LandNet([False, True, False], 5, SIZES[name]).eval()
     images = torch.randn(2, 3, 120, 120)
     assert net.features(images).shape == (2, SIZES[name].widths[-1], 8, 8)
     assert net(images).shape == (2, 5)
@@ -26,7 +31,9 @@ def test_last_grid_has_8_px_cells_by_8_for_a_patch(name: str) -> None:
 
 def test_seed_decides_the_weights_and_leaves_the_global_generator_alone() -> None:
     before = torch.random.get_rng_state()
-    one, other, third = (create_net("landnet-s", mean=[0.0], std=[1.0], num_classes=2, seed=seed) for seed in (4, 4, 5))
+    one, other, third = (
+        create_net("landnet-s", mean=[0.0], std=[1.0], bands=["B04"], num_classes=2, seed=seed) for seed in (4, 4, 5)
+    )
     assert torch.equal(torch.random.get_rng_state(), before)
     first = [next(net.parameters()) for net in (one, other, third)]
     assert torch.equal(first[0], first[1])
@@ -55,8 +62,36 @@ def test_what_is_not_skipped_is_worth_more() -> None:
 
 
 def test_depth_is_dropped_more_towards_the_end() -> None:
-    rates = [each.drop_path for each in LandNet(3, 2, SIZES["landnet-l"]).modules() if isinstance(each, Block)]
+    rates = [
+        each.drop_path for each in LandNet([False] * 3, 2, SIZES["landnet-l"]).modules() if isinstance(each, Block)
+    ]
     assert rates == sorted(rates)
     assert (rates[0], rates[-1]) == (0, SIZES["landnet-l"].drop_path)
-    none = [each.drop_path for each in LandNet(3, 2).modules() if isinstance(each, Block)]
+    none = [each.drop_path for each in LandNet([False] * 3, 2).modules() if isinstance(each, Block)]
     assert none == [0] * 6
+
+
+def test_a_coarse_band_counts_as_measured_and_a_fine_one_pixel_by_pixel() -> None:
+    """Pixels of a 20 m band are told apart by no weight: their mean alone counts."""
+    torch.manual_seed(0)
+    stem = Stem([False, True], 8, 6).eval()
+    images = torch.randn(1, 2, 8, 8)
+    means = torch.nn.functional.avg_pool2d(images, 2).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    repeated = torch.stack([images[:, 0], means[:, 1]], 1)
+    torch.testing.assert_close(stem(repeated), stem(images))
+    assert (stem(torch.stack([means[:, 0], images[:, 1]], 1)) - stem(images)).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("bands", [("B04",), ("B11", "B01"), ("B11", "B04", "B10"), ("height",)])
+def test_any_bands_in_any_order(bands: tuple[str, ...]) -> None:
+    """The same bands in another order, each layer's weights in that order: the same features."""
+    torch.manual_seed(0)
+    coarse = [is_coarse(band) for band in bands]
+    net, images = LandNet(coarse, 2, SIZES["landnet-s"]).eval(), torch.randn(2, len(bands), 16, 16)
+    back = LandNet(coarse[::-1], 2, SIZES["landnet-s"]).eval()
+    state = net.state_dict()
+    for layer in band_layers(coarse):
+        state[f"{layer}.weight"] = state[f"{layer}.weight"].flip(1)
+    back.load_state_dict(state)
+    torch.testing.assert_close(back(images.flip(1)), net(images))
+    assert sorted(chain(*band_layers(coarse).values())) == list(range(len(bands)))

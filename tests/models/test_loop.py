@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def start(model: str = "landnet", **settings: object) -> Fit:
     parsed = TrainSettings.parse({"model": model, "epochs": 3, "batch_size": 16, "seed": 3, **settings})
-    net = create_net(model, mean=[1000.0], std=[500.0], num_classes=2, image_size=24, seed=parsed.seed)
+    net = create_net(model, mean=[1000.0], std=[500.0], bands=["B04"], num_classes=2, image_size=24, seed=parsed.seed)
     return Fit(net, parsed, 24, CPU)
 
 
@@ -259,6 +259,6 @@ def test_thresholds_maximise_f1_and_distrust_rare_classes() -> None:
 
 def test_unknown_model_and_device() -> None:
     with pytest.raises(SettingsError, match='Did you mean "resnet18"'):
-        create_net("resnet8", mean=[0], std=[1], num_classes=2)
+        create_net("resnet8", mean=[0], std=[1], bands=["B04"], num_classes=2)
     with pytest.raises(TrainingError, match='no device "cuda:9"'):
         pick_device("cuda:9")

@@ -104,26 +104,41 @@ def test_spreading_to_the_same_bands_is_a_change_of_order(order: list[str], coun
 
 
 def test_a_bundles_bands_and_classes_go_by_name(tmp_path: Path) -> None:
-    first = fresh("landnet-s", ("B04", "B08", "B11"), ("forest", "sea", "town"))
-    config = config_of("landnet-s", ["B04", "B08", "B11"], ["forest", "sea", "town"])
-    write_bundle(tmp_path / "bundle", first, config, {}, patch_of(["B04", "B08", "B11"]))
-    net = fresh("landnet-s", ("B11", "B04", "B08"), ("town", "heath", "forest"), pretrained=str(tmp_path / "bundle"))
-    untouched = fresh("landnet-s", ("B11", "B04", "B08"), ("town", "heath", "forest"))
-    stem, head = "backbone.features.0.weight", "backbone.head.1.weight"
+    bands = ("B04", "B08", "B11", "B05")
+    first = fresh("landnet-s", bands, ("forest", "sea", "town"))
+    config = config_of("landnet-s", list(bands), ["forest", "sea", "town"])
+    write_bundle(tmp_path / "bundle", first, config, {}, patch_of(bands))
+    others = ("B05", "B11", "B08", "B04")
+    net = fresh("landnet-s", others, ("town", "heath", "forest"), pretrained=str(tmp_path / "bundle"))
+    untouched = fresh("landnet-s", others, ("town", "heath", "forest"))
+    fine, coarse = "backbone.features.0.fold.0.weight", "backbone.features.0.take.1.weight"
+    head = "backbone.head.1.weight"
     before, after, plain = (each.state_dict() for each in (first, net, untouched))
-    assert torch.equal(after[stem], before[stem][:, [2, 0, 1]])
+    for layer in (fine, coarse):
+        assert torch.equal(after[layer], before[layer].flip(1))
     assert torch.equal(after[head][[0, 2]], before[head][[2, 0]])
     assert torch.equal(after[head][1], plain[head][1])
     assert net.pretrained is not None
     assert net.pretrained.adapted["head.1.bias"] == "2 of 3 classes by name, the others fresh"
-    images = torch.randn(1, 3, 40, 40)
-    same = fresh("landnet-s", ("B04", "B08", "B11"), ("forest", "sea", "town"), pretrained=str(tmp_path / "bundle"))
+    images = torch.randn(1, 4, 40, 40)
+    same = fresh("landnet-s", bands, ("forest", "sea", "town"), pretrained=str(tmp_path / "bundle"))
     assert torch.equal(same(images), first(images))
     with pytest.raises(SettingsError, match="bundle is of landnet-s, not landnet"):
         fresh("landnet", ("B04",), pretrained=str(tmp_path / "bundle"))
     (tmp_path / "bundle" / "model.safetensors").write_bytes(b"x")
     with pytest.raises(BundleError, match="damaged"):
         fresh("landnet-s", ("B04",), pretrained=str(tmp_path / "bundle"))
+
+
+def test_a_grid_that_the_bundle_has_no_band_of_stays_fresh(tmp_path: Path) -> None:
+    first = fresh("landnet-s", ("B04", "B08"))
+    write_bundle(
+        tmp_path / "bundle", first, config_of("landnet-s", ["B04", "B08"], ["a", "b"]), {}, patch_of(["B04", "B08"])
+    )
+    report = fresh("landnet-s", ("B11", "B04"), pretrained=str(tmp_path / "bundle")).pretrained
+    assert report is not None
+    assert list(report.fresh) == ["features.0.take.1.weight"]
+    assert report.adapted["features.0.fold.0.weight"].startswith("B04 by name")
 
 
 @pytest.mark.parametrize("wrap", ["safetensors", "state_dict", "model.module", "compiled"])
@@ -199,8 +214,11 @@ def test_channels_and_classes_without_names_are_not_guessed(tmp_path: Path) -> N
     assert net.pretrained is not None
     assert "which bands the source's 5 channels are" in net.pretrained.fresh["conv1.0.weight"]
     assert "which classes the source's 2 are" in net.pretrained.fresh["fc.weight"]
-    with pytest.raises(BandError, match="0 bands are named, the net has 3"):
-        create_net("test_resnet", mean=[0.0] * 3, std=[1.0] * 3, num_classes=2, pretrained="hub")
+
+
+def test_every_channel_has_a_name() -> None:
+    with pytest.raises(BandError, match="1 bands are named, 3 have a mean and 3 a deviation"):
+        create_net("test_resnet", mean=[0.0] * 3, std=[1.0] * 3, bands=["B04"], num_classes=2)
 
 
 @pytest.fixture

@@ -124,7 +124,7 @@ def test_command_line_lists_and_shows(landsweep: Run, tmp_path: Path) -> None:
     assert found["layers"][-1]["output"] == [3]
     assert sorted(path.name for path in tmp_path.iterdir()) == found["files"] == ["landnet.png", "landnet.svg"]
     _, text, _ = landsweep("models", "show", "landnet", "--depth", "1")
-    assert "parameters: 798,355" in text
+    assert "parameters: 805,651" in text
     assert "features.0" not in text
 
 

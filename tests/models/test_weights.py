@@ -21,7 +21,7 @@ LABELS = ["one", "two"]
 
 def write(folder: Path, seed: int, *, replace: bool = True, name: str = "landnet-s") -> ReflectanceNet:
     """A bundle of fresh weights."""
-    net = create_net(name, mean=[0.0], std=[1.0], num_classes=2, image_size=24, seed=seed)
+    net = create_net(name, mean=[0.0], std=[1.0], bands=["B04"], num_classes=2, image_size=24, seed=seed)
     config = BundleConfig(
         architecture=name, num_classes=2, label_names=LABELS, in_chans=1, bands=["B04"], mean={"B04": 0},
         std={"B04": 1}, image_size=24, thresholds=dict.fromkeys(LABELS, 0.5), dataset="0" * 64, seed=seed,

@@ -16,6 +16,7 @@ from models.cam import cam_target
 from models.settings import MODELS, check_model
 from models.weights import load_bundle, write_bundle
 from models.zoo import ReflectanceNet, assemble, create_net, plan
+from pipelines.bands import ALL_BANDS
 from pipelines.errors import BundleError, SettingsError
 from pipelines.patch import Patch
 
@@ -33,7 +34,8 @@ FAMILIES = [
 ]
 """One of each, and one of a family that the zoo knows nothing of."""
 
-BANDS, CLASSES = 4, 5
+NAMES = ("B04", "B05", "B01", "B08")
+BANDS, CLASSES = len(NAMES), 5
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -48,7 +50,7 @@ def family(request: pytest.FixtureRequest) -> tuple[str, ReflectanceNet]:
 def random_net(name: str, size: int) -> ReflectanceNet:
     """A net whose scales are random too: as built, some are zero and hide what lies behind them."""
     recipe = plan(name, size)
-    given: dict[str, Any] = {"mean": [0.0] * BANDS, "std": [1.0] * BANDS, "num_classes": CLASSES}
+    given: dict[str, Any] = {"mean": [0.0] * BANDS, "std": [1.0] * BANDS, "bands": NAMES, "num_classes": CLASSES}
     if name.startswith("vgg"):  # 134 million numbers, drawn one by one
         with torch.device("meta"):
             net = assemble(name, recipe, **given)
@@ -105,13 +107,14 @@ def test_without_padding_pixels_are_lost() -> None:
 @pytest.mark.parametrize(("size", "bands"), [(20, 1), (33, 13), (512, 3)])
 @pytest.mark.parametrize("name", [name for name in FAMILIES if not name.startswith("test")])
 def test_any_size_and_any_number_of_bands(name: str, size: int, bands: int) -> None:
+    given: dict[str, Any] = {"mean": [0.0] * bands, "std": [1.0] * bands, "bands": [*ALL_BANDS, "B10"][:bands]}
     with torch.device("meta"):
-        net = create_net(name, mean=[0.0] * bands, std=[1.0] * bands, num_classes=3, image_size=size)
+        net = create_net(name, **given, num_classes=3, image_size=size)
         assert net.eval()(torch.empty(2, bands, size, size)).shape == (2, 3)
 
 
 def test_padding_mirrors_and_is_cropped_again() -> None:
-    net = create_net("test_vit", mean=[100.0], std=[10.0], num_classes=2, image_size=120)
+    net = create_net("test_vit", mean=[100.0], std=[10.0], bands=["B04"], num_classes=2, image_size=120)
     images = torch.arange(120.0 * 120).view(1, 1, 120, 120)
     prepared = net.prepare(images)
     assert prepared.shape == (1, 1, 128, 128)
@@ -120,7 +123,7 @@ def test_padding_mirrors_and_is_cropped_again() -> None:
 
 
 def test_a_net_built_for_one_size_refuses_another() -> None:
-    net = create_net("test_vit", mean=[0.0], std=[1.0], num_classes=2, image_size=64)
+    net = create_net("test_vit", mean=[0.0], std=[1.0], bands=["B04"], num_classes=2, image_size=64)
     with pytest.raises(SettingsError, match="built for patches of 64 px, not 120"):
         net(torch.zeros(1, 1, 120, 120))
 
@@ -170,8 +173,9 @@ def test_grad_cam_runs_on_every_family(family: tuple[str, ReflectanceNet]) -> No
     ],
 )
 def test_bundle_brings_the_same_net_back(name: str, tmp_path: Path) -> None:
-    bands, labels = ["B04", "B08", "x"], ["a", "b"]
-    net = create_net(name, mean=[500.0] * 3, std=[300.0] * 3, num_classes=2, image_size=40, seed=3, dropout=0.25).eval()
+    bands, labels = ["B04", "B05", "x"], ["a", "b"]
+    given: dict[str, Any] = {"mean": [500.0] * 3, "std": [300.0] * 3, "bands": bands, "num_classes": 2}
+    net = create_net(name, **given, image_size=40, seed=3, dropout=0.25).eval()
     write_bundle(tmp_path / "bundle", net, config_of(name, bands, labels), {}, patch_of(bands))
     loaded = load_bundle(tmp_path / "bundle")
     images = torch.rand(2, 3, 40, 40) * 3000
@@ -183,15 +187,16 @@ def test_bundle_brings_the_same_net_back(name: str, tmp_path: Path) -> None:
 def test_vgg_would_be_rebuilt_tensor_by_tensor() -> None:
     """Half a gigabyte is not written for it: the same names and shapes, by the recipe as a config keeps it."""
     with torch.device("meta"):
-        first = create_net("vgg16", mean=[0.0], std=[1.0], num_classes=2, image_size=40)
+        first = create_net("vgg16", mean=[0.0], std=[1.0], bands=["B04"], num_classes=2, image_size=40)
         recipe = type(first.recipe).model_validate_json(first.recipe.model_dump_json())
-        again = assemble("vgg16", recipe, mean=[0.0], std=[1.0], num_classes=2)
+        again = assemble("vgg16", recipe, mean=[0.0], std=[1.0], bands=["B04"], num_classes=2)
     shapes = [{name: each.shape for name, each in net.state_dict().items()} for net in (first, again)]
     assert shapes[0] == shapes[1]
 
 
 def test_bundle_without_a_recipe_is_one_of_before(tmp_path: Path) -> None:
-    net = create_net("test_resnet", mean=[500.0], std=[300.0], num_classes=2, image_size=40, seed=3).eval()
+    given: dict[str, Any] = {"mean": [500.0], "std": [300.0], "bands": ["B04"], "num_classes": 2}
+    net = create_net("test_resnet", **given, image_size=40, seed=3).eval()
     write_bundle(tmp_path / "bundle", net, config_of("test_resnet", ["B04"], ["a", "b"]), {}, patch_of(["B04"]))
     config = BundleConfig.model_validate_json((tmp_path / "bundle" / CONFIG).read_text())
     old = config.model_copy(update={"architecture_arguments": None})
@@ -234,7 +239,7 @@ def test_short_names_and_timms_names_build_the_same() -> None:
 
 def test_dropout_and_stochastic_depth_reach_the_families_that_have_them() -> None:
     made = [
-        create_net(name, mean=[0.0], std=[1.0], num_classes=2, dropout=0.4, drop_path=0.3)
+        create_net(name, mean=[0.0], std=[1.0], bands=["B04"], num_classes=2, dropout=0.4, drop_path=0.3)
         for name in ("landnet", "test_resnet", "test_vit", "test_convnext", "test_efficientnet")
     ]
     for net in made[1:]:
@@ -243,7 +248,7 @@ def test_dropout_and_stochastic_depth_reach_the_families_that_have_them() -> Non
     kept = [each.p for each in made[0].modules() if isinstance(each, nn.Dropout)]
     assert kept == [0.4]
     with torch.device("meta"), pytest.raises(SettingsError, match=r"drop_path: .*vgg16.* has no stochastic depth"):
-        create_net("vgg16", mean=[0.0], std=[1.0], num_classes=2, drop_path=0.3)
+        create_net("vgg16", mean=[0.0], std=[1.0], bands=["B04"], num_classes=2, drop_path=0.3)
 
 
 def config_of(name: str, bands: list[str], labels: list[str]) -> BundleConfig:
