@@ -90,6 +90,7 @@ def _search(settings: DemoSettings, shards: Path, say: Callable[[str, str], None
         experiments=settings.out / "experiments",
         trials=settings.trials,
         epochs=settings.epochs,
+        explain=1,
         time_budget=settings.time_budget,
         scheduler=Scheduler(grace=2, reduction=3),
         # Few patches: small batches give enough steps.
@@ -121,7 +122,7 @@ def _compare(settings: DemoSettings, shards: Path, say: Callable[[str, str], Non
     others = {name: values["ap_macro"] for name, values in compare(shards).items()}
     say(
         "test",
-        f"ap_macro: constant {others['constant']:.3f}, regression on band means {others['regression']:.3f}, "
+        f"ap_macro: constant {others['constant']:.3f}, regression on band statistics {others['regression']:.3f}, "
         f"trained model {ours:.3f}",
     )
 

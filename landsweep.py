@@ -8,14 +8,13 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from demo import DemoSettings, run_demo
-from models.settings import AssessSettings, ExplainSettings, ReportSettings, RunSettings, ShowSettings
+from models.settings import AssessSettings, ExplainSettings, ExportSettings, ReportSettings, RunSettings, ShowSettings
 from pipelines import cluster
 from pipelines.errors import LandsweepError
 from pipelines.flags import flags_of
@@ -58,8 +57,7 @@ def _download(settings: DownloadSettings, as_json: AsJson = False) -> None:
     from pipelines.download import download, next_command, unpack_archives
     from pipelines.fetch import Patience
 
-    tell = partial(console.print, markup=False, highlight=False, soft_wrap=True)
-    patience = Patience(tries=settings.tries, tell=tell)
+    patience = Patience(tries=settings.tries, tell=_tell)
     with progress_bar("bytes", "fetching") as progress:
         fetched = download(settings, progress, patience=patience)
     found: dict[str, Any] = {"folder": str(settings.out)}
@@ -269,9 +267,8 @@ def _train(
     if settings_of(settings, resume=resume).workers > 1:
         from tune.distributed import fit_together as fit
 
-    tell = partial(console.print, markup=False, highlight=False, soft_wrap=True)
     with progress_bar("steps", "training") as progress:
-        found = train(settings, resume=resume, progress=progress, tell=tell, fit=fit)
+        found = train(settings, resume=resume, progress=progress, tell=_tell, fit=fit)
     if as_json:
         report(found, as_json)
         return
@@ -286,7 +283,7 @@ def _test(settings: AssessSettings, as_json: AsJson = False) -> None:
     from models.report import class_rows
     from models.results import headline, score_bundle
 
-    found = score_bundle(settings)
+    found = score_bundle(settings, _tell)
     if as_json:
         report(found, as_json)
         return
@@ -331,7 +328,17 @@ def _explain(settings: ExplainSettings, as_json: AsJson = False) -> None:
     report({"bands": band_rows(bands)}, as_json, table="bands")
 
 
-app.command("explain")(flags_of(ExplainSettings, _explain, arguments=("bundle",)))
+app.command("explain")(flags_of(ExplainSettings, _explain, arguments=("source",)))
+
+
+def _export(settings: ExportSettings, as_json: AsJson = False) -> None:
+    """Write a bundle's net as one ONNX file, proved against torch, for programs that have neither it nor Landsweep."""
+    from models.export import export_onnx
+
+    report(export_onnx(settings), as_json)
+
+
+app.command("export")(flags_of(ExportSettings, _export, arguments=("source",)))
 
 
 @models.command("list")
@@ -403,6 +410,11 @@ def _dataset(folder: str, manifest: Any) -> dict[str, Any]:
 
 def _entry(entry: Any) -> dict[str, Any]:
     return {"name": entry.name, "version": entry.version, "production": entry.production, "bundle": str(entry.path)}
+
+
+def _tell(line: str) -> None:
+    """What goes on, beside the result."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _wait() -> None:

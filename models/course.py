@@ -13,16 +13,14 @@ from collections.abc import Callable
 from typing import Any
 
 from models.bundle import BundleConfig
-from models.calibrate import fit_calibration
 from models.checkpoint import PREVIOUS, STATE, push_state, read_state
 from models.early import Patience
+from models.judge import judge
 from models.keep import config_of, example_of
 from models.logs import Log
 from models.loop import EpochResult, Fit
 from models.measures import METRICS
-from models.metrics import score
 from models.run import BEST_ACC, BEST_LOSS, FINAL, Run
-from models.settings import TrainSettings
 from models.state import capture, restore
 from models.weights import recover_bundle, write_bundle
 from pipelines.errors import TrainingError
@@ -59,8 +57,8 @@ class Course:
     @property
     def over(self) -> bool:
         """Whether there is nothing more to train."""
-        patience = self.run.settings.patience
-        return self.fit.done >= self.run.settings.epochs or bool(patience and self.best.waited >= patience)
+        settings = self.run.settings
+        return self.fit.done >= settings.epochs or self.best.over(settings.patience)
 
     def resume(self) -> None:
         """Go on from the last checkpoint, or the one before where its bytes are damaged; begin anew where none is."""
@@ -102,21 +100,14 @@ class Course:
         Raises:
             TrainingError: the metric that epochs are chosen by has no value on the validation split.
         """
-        settings, labels = self.run.settings, self.validation.labels
-        calibration = fit_calibration(epoch.logits, labels, settings.beta)
-        probabilities = calibration.probabilities(epoch.logits)
-        metrics = score(probabilities, labels, self.manifest.label_names, calibration.thresholds)
-        value = metrics[settings.metric]
-        if value is None:
-            hint = "Take more patches into it, or another metric."
-            raise TrainingError(f"{settings.metric} has no value", where="validation split", hint=hint)
+        settings = self.run.settings
+        calibration, metrics = judge(epoch, self.validation.labels, self.manifest.label_names, settings)
         self.rows.append(self._row(epoch, metrics))
-        kept = [BEST_ACC] if self.best.better(value) else []
+        kept = [BEST_ACC] if self.best.better(metrics[settings.metric]) else []
         kept += [BEST_LOSS] if self.lowest.better(-epoch.validation_loss) else []
         kept += [FINAL] if self.over else []
         if self.fit.team.leads:
-            trial = {"parameters": settings.model_dump(mode="json", include=set(TrainSettings.model_fields))}
-            config = config_of(settings, self.manifest, calibration, trial)
+            config = config_of(settings, self.manifest, calibration, {"epoch": epoch.number})
             self._keep(kept, config, metrics)
         self.checkpoint()
         if log:

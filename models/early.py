@@ -21,3 +21,7 @@ class Patience:
         found = value > self.best
         self.best, self.waited = (value, 0) if found else (self.best, self.waited + 1)
         return found
+
+    def over(self, limit: int) -> bool:
+        """Whether `limit` values came after the best one; 0 waits for ever."""
+        return bool(limit) and self.waited >= limit

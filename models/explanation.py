@@ -18,17 +18,17 @@ import torch
 
 from models.assess import examine
 from models.device import pick_device
-from models.extremes import bands_shown
-from models.gradcam_pages import ACTIVATIONS, write_gradcam_pages
+from models.gradcam_pages import ACTIVATIONS, open_shown, write_gradcam_pages
 from models.importance import BandImportance, band_importance, draw_importance
+from models.run import find_bundle, own_results
 from models.settings import ExplainSettings
 from models.weights import Bundle, load_bundle
 from pipelines.batches import assemble
 from pipelines.canvas import png_of
+from pipelines.errors import SettingsError
 from pipelines.feed import Rows
 from pipelines.files import write_whole
 from pipelines.manifest import open_dataset
-from pipelines.stream import open_stream
 from pipelines.summary import check_out
 
 IMPORTANCE = "band_importance"
@@ -41,28 +41,31 @@ def explain_on(settings: ExplainSettings, progress: Callable[[int, int], None] =
         BundleError: there is none, or it is damaged, or the dataset's classes are not its own.
         ShardError: there is no such dataset, or the split is empty.
         BandError: the dataset lacks a band.
-        SettingsError: nothing can be written to `out`.
+        SettingsError: no `out` is given for a bundle, or nothing can be written to it.
         TrainingError: a batch does not fit into memory.
     """
-    check_out(settings.out)
+    folder = find_bundle(settings.source, settings.checkpoint)
+    out = settings.out or own_results(settings.source, folder)
+    if out is None:
+        hint = "Name one with --out: a bundle's own folder is not written to."
+        raise SettingsError("no folder for the pages is given", where="out", hint=hint)
+    check_out(out)
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    bundle = load_bundle(settings.bundle, pick_device(settings.device))
-    manifest = open_dataset(settings.data)
+    bundle = load_bundle(folder, pick_device(settings.device))
     found = examine(bundle, settings.data, settings.split, batch_size=settings.batch_size).predictions
-    bands = list(dict.fromkeys([*bundle.config.bands, *bands_shown(manifest.band_names)]))
-    rows = open_stream(settings.data, settings.split, bands, manifest)
+    rows = open_shown(bundle, settings.data, settings.split)
     importance = _importance(bundle, rows, settings, progress)
-    pages = write_gradcam_pages(settings.out, bundle, rows, found, settings.patches, method=settings.method)
+    pages = write_gradcam_pages(out, bundle, rows, found, settings.patches, method=settings.method)
     measured = importance.as_dict()
-    write_whole(settings.out / f"{IMPORTANCE}.json", json.dumps(measured, ensure_ascii=False, indent=2) + "\n")
-    write_whole(settings.out / f"{IMPORTANCE}.png", png_of(draw_importance(importance, settings.split)))
-    same = bundle.config.dataset == manifest.hash
-    said = {"bundle": str(settings.bundle), "split": settings.split, "method": settings.method}
+    write_whole(out / f"{IMPORTANCE}.json", json.dumps(measured, ensure_ascii=False, indent=2) + "\n")
+    write_whole(out / f"{IMPORTANCE}.png", png_of(draw_importance(importance, settings.split)))
+    same = bundle.config.dataset == open_dataset(settings.data).hash
+    said = {"bundle": str(folder), "split": settings.split, "method": settings.method}
     said |= {} if same else {"note": "this is not the dataset that the model was trained on"}
     files = [*(page.name for page in pages), ACTIVATIONS, f"{IMPORTANCE}.json", f"{IMPORTANCE}.png"]
     listed = [{"page": page.name, "patch": page.patch_id, "remarks": " ".join(page.remarks)} for page in pages]
-    counted = {"out": str(settings.out), "files": files, "patches measured": len(importance.logits)}
+    counted = {"out": str(out), "files": files, "patches measured": len(importance.logits)}
     return said | counted | {"pages": listed, "importance": measured}
 
 

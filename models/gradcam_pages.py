@@ -6,7 +6,7 @@
       activations.pdf                          the same patches: feature maps of each stage
 
 Flows in: a loaded bundle, the rows of a dataset, and what the bundle predicts of them. Flows out: the files above,
-all computed before the first is written. Shown are the classes that were found, missed and wrongly said.
+all computed before the first is written.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from models.activations import activations, draw_stages, pdf_of
 from models.explain import GRADCAM, HeatMap, explain_each
-from models.extremes import Example, extremes, match
+from models.extremes import Example, bands_shown, extremes, match
 from models.overlay import Explained, draw_overlay
 from models.predictions import Predictions
 from models.weights import Bundle
@@ -30,6 +30,9 @@ from pipelines.canvas import png_of
 from pipelines.errors import BundleError
 from pipelines.feed import Rows
 from pipelines.files import exclusive, write_whole
+from pipelines.location import Location
+from pipelines.manifest import open_dataset
+from pipelines.stream import open_stream
 
 PAGES, ACTIVATIONS = "gradcam_visualizations", "activations.pdf"
 TITLES = {"gradcam": "Grad-CAM", "ablationcam": "Ablation-CAM"}
@@ -53,6 +56,23 @@ class Page:
     remarks: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Shown:
+    """Patches that are explained.
+
+    Args:
+        examples: the page of each, relative to the folder of the report, to what is known of it.
+        images: as the net takes them, in the same order.
+        colour: what their pictures show.
+        split: they are of.
+    """
+
+    examples: dict[str, Example]
+    images: Tensor
+    colour: str
+    split: str
+
+
 def write_gradcam_pages(
     out: Path, bundle: Bundle, rows: Rows, predictions: Predictions, n: int = 6, *, method: str = GRADCAM
 ) -> list[Page]:
@@ -60,40 +80,71 @@ def write_gradcam_pages(
 
     Args:
         out: folder of the results, made if it is not there.
-        rows: that the predictions were made of, with the bundle's bands, and those of true colour where there are any.
+        rows: that the predictions were made of; see `open_shown`.
         predictions: the bundle's own.
+
+    Raises:
+        As `choose` and `put`; and whatever a net raises of which no maps can be made.
+    """
+    shown = choose(bundle, rows, predictions, n)
+    pages, files = draw_pages(bundle, shown, method)
+    put(out, files | draw_activations(bundle, shown))
+    return pages
+
+
+def open_shown(bundle: Bundle, data: Location | str, split: str) -> Rows:
+    """A split with the bundle's bands, and those of true colour where there are any.
+
+    Raises:
+        ShardError: there is no such dataset, or the split is empty.
+        BandError: the dataset lacks a band.
+    """
+    manifest = open_dataset(data)
+    bands = dict.fromkeys([*bundle.config.bands, *bands_shown(manifest.band_names)])
+    return open_stream(data, split, list(bands), manifest)
+
+
+def choose(bundle: Bundle, rows: Rows, predictions: Predictions, n: int) -> Shown:
+    """The n best and the n worst patches.
 
     Raises:
         PredictionsError: the predictions are of other patches than the rows.
         BundleError: they are of other classes than the bundle.
         ShardError: a band was not read.
-        StorageError: the disk is full.
-        BusyError: another process explains into this folder.
     """
     if predictions.label_names != tuple(bundle.config.label_names):
         raise BundleError("the predictions are of other classes than the model's", hint="Predict with this bundle.")
-    shown = extremes(predictions, rows, n)
-    named = _named("best", shown.best) | _named("worst", shown.worst)
-    images = _images(bundle, rows, predictions, [each.patch_id for each in named.values()])
-    words = [_facts(each) for each in named.values()]
-    maps = explain_each(bundle, images, [list(each) for each in words], method)
-    stages = activations(bundle, images)
+    found = extremes(predictions, rows, n)
+    examples = _named("best", found.best) | _named("worst", found.worst)
+    images = _images(bundle, rows, predictions, [each.patch_id for each in examples.values()])
+    return Shown(examples, images, found.colour, predictions.split or "patch")
+
+
+def draw_pages(bundle: Bundle, shown: Shown, method: str = GRADCAM) -> tuple[list[Page], dict[str, bytes]]:
+    """A page a patch, as pictures. Shown are the classes that were found, missed and wrongly said."""
+    words = [_facts(each) for each in shown.examples.values()]
+    maps = explain_each(bundle, shown.images, [list(each) for each in words], method)
     files: dict[str, bytes] = {}
-    for (name, example), facts, heats in zip(named.items(), words, maps, strict=True):
+    for (name, example), facts, heats in zip(shown.examples.items(), words, maps, strict=True):
         page = Explained(example.picture, heats, facts)
-        heading = f"{TITLES[method]}: {example.patch_id} ({predictions.split or 'patch'}, loss {example.loss:.3g})"
+        heading = f"{TITLES[method]}: {example.patch_id} ({shown.split}, loss {example.loss:.3g})"
         note = f"{shown.colour}. {NOTE}"
         files[name] = png_of(draw_overlay(page, heading, note, each=True))
+    pages = [
+        Page(name, example.patch_id, _remarks(heats))
+        for (name, example), heats in zip(shown.examples.items(), maps, strict=True)
+    ]
+    return pages, files
+
+
+def draw_activations(bundle: Bundle, shown: Shown) -> dict[str, bytes]:
+    """The PDF of the same patches."""
+    stages = activations(bundle, shown.images)
     figures = [
         draw_stages(found, example.picture, f"{example.patch_id}: {_place(name)}")
-        for (name, example), found in zip(named.items(), stages, strict=True)
+        for (name, example), found in zip(shown.examples.items(), stages, strict=True)
     ]
-    files[ACTIVATIONS] = pdf_of(figures)
-    _write(out, files)
-    return [
-        Page(name, example.patch_id, _remarks(heats))
-        for (name, example), heats in zip(named.items(), maps, strict=True)
-    ]
+    return {ACTIVATIONS: pdf_of(figures)}
 
 
 def _named(kind: str, examples: list[Example]) -> dict[str, Example]:
@@ -125,11 +176,18 @@ def _images(bundle: Bundle, rows: Rows, predictions: Predictions, ids: list[str]
     return assemble(chunk, config.bands, config.image_size, bundle.net.mean.device)
 
 
-def _write(out: Path, files: Mapping[str, bytes]) -> None:
+def put(out: Path, files: Mapping[str, bytes]) -> None:
+    """Write files of an explanation. Where pages are among them, those of an earlier one are removed.
+
+    Raises:
+        StorageError: the disk is full.
+        BusyError: another process explains into this folder.
+    """
     out.mkdir(parents=True, exist_ok=True)
+    pages = {name for name in files if name.startswith(f"{PAGES}/")}
     with exclusive(out / ".lock", f"an explanation into {out}"):
         for name, data in files.items():
             write_whole(out / name, data)
-        for there in (out / PAGES).iterdir():
-            if _OWN.fullmatch(there.name) and f"{PAGES}/{there.name}" not in files:
+        for there in (out / PAGES).iterdir() if pages else ():
+            if _OWN.fullmatch(there.name) and f"{PAGES}/{there.name}" not in pages:
                 there.unlink()

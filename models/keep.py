@@ -7,6 +7,7 @@ takes.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ def config_of(
         settings: which net on which bands.
         manifest: of the dataset it was trained on.
         calibration: fitted on its validation split.
-        trial: where the parameters come from.
+        trial: what else is to be said of where it comes from; the settings are said here.
     """
     bands = parse_bands(settings.bands, manifest.band_names)
     return BundleConfig(
@@ -74,9 +75,15 @@ def config_of(
         temperature=calibration.temperature,
         thresholds=dict(zip(manifest.label_names, calibration.thresholds, strict=True)),
         dataset=manifest.hash,
-        trial=dict(trial),
+        trial={**trial, "parameters": parameters_of(settings)},
         seed=settings.seed,
     )
+
+
+def parameters_of(settings: TrainSettings) -> dict[str, Any]:
+    """How a net was trained, as plain values. A bundle goes to others: of pretrained weights only the name is said."""
+    values = settings.model_dump(mode="json", include=set(TrainSettings.model_fields))
+    return values | {"pretrained": Path(settings.pretrained).name}
 
 
 def example_of(split: Rows) -> Patch:

@@ -24,7 +24,8 @@ from models.epochs import Epochs, epochs_beside
 from models.extremes import bands_shown, extremes
 from models.figures import DRAWERS, Material, draw_figures, left_out
 from models.metrics import score, score_decisions
-from models.predictions import Predictions, read_predictions
+from models.predictions import Predictions
+from models.saved import read_predictions
 from models.settings import ReportSettings
 from pipelines.canvas import png_of
 from pipelines.errors import PredictionsError, ShardError, nearest

@@ -6,6 +6,7 @@
       calibration.json                                     split to metrics with temperature and thresholds, and without
       predictions.npz                                      of the last split that was scored
       visualizations/…                                     its figures; see `report`
+      gradcam_visualizations/…, activations.pdf, …         what the net looked at in it; see `insight`
 
 Flows in: a bundle, or a run that has some, and a dataset. Flows out: these files, and metrics for the terminal.
 """
@@ -13,24 +14,23 @@ Flows in: a bundle, or a run that has some, and a dataset. Flows out: these file
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from models.assess import Assessment, examine
-from models.bundle import CONFIG
 from models.device import pick_device
 from models.epochs import epochs_beside
 from models.extremes import bands_shown
+from models.insight import Tell, write_insight
 from models.measures import METRICS
-from models.predictions import FILE, write_predictions
 from models.report import METRIC_FILES, write_report
-from models.run import BEST_ACC, CHECKPOINTS, RECORD, RESULTS
+from models.run import find_bundle, own_results
+from models.saved import FILE, write_predictions
 from models.settings import AssessSettings
 from models.weights import Bundle, load_bundle
-from pipelines.errors import BundleError
 from pipelines.files import write_whole
 from pipelines.location import Location
 from pipelines.manifest import open_dataset
@@ -38,25 +38,27 @@ from pipelines.stream import open_stream
 from pipelines.summary import check_out
 
 CALIBRATION = "calibration.json"
-BEST = "best"
 
 
-def score_bundle(settings: AssessSettings) -> dict[str, Any]:
+def score_bundle(settings: AssessSettings, tell: Tell = lambda _: None) -> dict[str, Any]:
     """Score a bundle, or one of a run's, on a split; returns what the command line prints.
+
+    `tell` gets what should be known beside that.
 
     Raises:
         BundleError: there is none, or it is damaged, or the dataset's classes are not its own.
         ShardError: there is no such dataset, or the split is empty.
         SettingsError: nothing can be written to `out`.
     """
-    folder, out = _places(settings)
+    folder = find_bundle(settings.source, settings.checkpoint)
+    out = settings.out or own_results(settings.source, folder)
     if out is not None:
         check_out(out)
     if settings.threads:
         torch.set_num_threads(settings.threads)
     bundle = load_bundle(folder, pick_device(settings.device))
     found = examine(bundle, settings.data, settings.split, batch_size=settings.batch_size)
-    written = write_results(out, [found], settings.data) if out is not None else []
+    written = write_results(out, bundle, [found], settings.data, settings.explain, tell) if out is not None else []
     same = bundle.config.dataset == open_dataset(settings.data).hash
     said = {"bundle": str(folder), "split": settings.split, "patches": len(found.predictions)}
     said |= {} if same else {"note": "this is not the dataset that the model was trained on"}
@@ -64,7 +66,7 @@ def score_bundle(settings: AssessSettings) -> dict[str, Any]:
     return said | {"metrics": found.metrics, "calibration": found.effect}
 
 
-def score_splits(bundle: Bundle, data: str, splits: Sequence[str], tell: Callable[[str], None]) -> list[Assessment]:
+def score_splits(bundle: Bundle, data: str, splits: Sequence[str], tell: Tell) -> list[Assessment]:
     """Score a bundle on several splits, those that are empty left out and said to be."""
     manifest = open_dataset(data)
     found = []
@@ -76,8 +78,16 @@ def score_splits(bundle: Bundle, data: str, splits: Sequence[str], tell: Callabl
     return found
 
 
-def write_results(out: Path, found: Sequence[Assessment], data: Location | str) -> list[str]:
+def write_results(
+    out: Path, bundle: Bundle, found: Sequence[Assessment], data: Location | str, explain: int, tell: Tell
+) -> list[str]:
     """Write the files; predictions and figures are those of the last one. What is not written anew stays as it was.
+
+    Args:
+        out: folder, made if it is not there.
+        bundle, data: what was scored on which dataset.
+        explain: best and worst patches to show where the net looks; see `write_insight`.
+        tell: gets what could not be shown.
 
     Returns:
         The files, relative to `out`.
@@ -99,27 +109,10 @@ def write_results(out: Path, found: Sequence[Assessment], data: Location | str) 
     manifest = open_dataset(data)
     rows = open_stream(data, shown.split, bands_shown(manifest.band_names), manifest)
     report = write_report(out, shown, rows=rows, epochs=epochs_beside(out / FILE))
-    return sorted({*names, CALIBRATION, FILE, *report.files})
+    shown_too = write_insight(out, bundle, data, shown, explain, tell)
+    return sorted({*names, CALIBRATION, FILE, *report.files, *shown_too})
 
 
 def headline(metrics: dict[str, Any]) -> dict[str, float]:
     """The metrics of a split as a whole, for the terminal."""
     return {key: round(metrics[key], 4) for key in METRICS if metrics.get(key) is not None}
-
-
-def _places(settings: AssessSettings) -> tuple[Path, Path | None]:
-    """The bundle that is meant, and where results go."""
-    source = settings.source
-    if (source / CONFIG).is_file():
-        return source, settings.out
-    if not source.is_dir():
-        raise BundleError("no such folder", where=str(source), hint="Give the folder of a run or of a bundle.")
-    folder = source / CHECKPOINTS / settings.checkpoint
-    if settings.checkpoint == BEST_ACC and not folder.exists():
-        folder = source / CHECKPOINTS / BEST  # a search has only this one
-    if not (folder / CONFIG).is_file():
-        there = [each.parent.name for each in sorted((source / CHECKPOINTS).glob(f"*/{CONFIG}"))]
-        hint = f"It has: {', '.join(there)}." if there else "Give the folder of a run or of a bundle."
-        what = f'the run has no bundle "{settings.checkpoint}"' if (source / RECORD).is_file() else "no bundle there"
-        raise BundleError(what, where=str(source), hint=hint)
-    return folder, settings.out or source / RESULTS

@@ -24,9 +24,10 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
+from models.bundle import CONFIG
 from models.settings import RunSettings
 from models.weights import installed_versions
-from pipelines.errors import SettingsError, TrainingError
+from pipelines.errors import BundleError, SettingsError, TrainingError
 from pipelines.files import write_whole
 from pipelines.manifest import Manifest
 from pipelines.settings import Settings
@@ -35,8 +36,20 @@ from pipelines.summary import check_out
 RECORD = "run.json"
 CHECKPOINTS, LOGS, RESULTS = "checkpoints", "logs", "results"
 BEST_ACC, BEST_LOSS, FINAL = "best_acc", "best_loss", "final"
+BEST = "best"
+"""What a search has in their place."""
 
-MAY_CHANGE = {"accumulate", "device", "threads", "checkpoint_seconds", "checkpoint_steps", "test", "data", "out"}
+MAY_CHANGE = {
+    "accumulate",
+    "device",
+    "threads",
+    "checkpoint_seconds",
+    "checkpoint_steps",
+    "test",
+    "explain",
+    "data",
+    "out",
+}
 """Settings that a resumed run may be given anew: how and where it runs, not what it learns."""
 
 
@@ -154,6 +167,32 @@ def folder_of(settings: RunSettings) -> Path:
     """Where a run is kept."""
     plain = re.sub(r"[^A-Za-z0-9_.]+", "_", f"{settings.model}-{settings.bands}".replace("-", "_"))
     return settings.out or Path("experiments") / f"{plain}_{settings.seed}"
+
+
+def find_bundle(source: Path, checkpoint: str = BEST_ACC) -> Path:
+    """The bundle that is meant by a folder: the folder itself, or one of a run's, or a search's best.
+
+    Raises:
+        BundleError: there is none.
+    """
+    if (source / CONFIG).is_file():
+        return source
+    if not source.is_dir():
+        raise BundleError("no such folder", where=str(source), hint="Give the folder of a run or of a bundle.")
+    folder = source / CHECKPOINTS / checkpoint
+    if checkpoint == BEST_ACC and not folder.exists():
+        folder = source / CHECKPOINTS / BEST
+    if not (folder / CONFIG).is_file():
+        there = [each.parent.name for each in sorted((source / CHECKPOINTS).glob(f"*/{CONFIG}"))]
+        hint = f"It has: {', '.join(there)}." if there else "Give the folder of a run or of a bundle."
+        what = f'the run has no bundle "{checkpoint}"' if (source / RECORD).is_file() else "no bundle there"
+        raise BundleError(what, where=str(source), hint=hint)
+    return folder
+
+
+def own_results(source: Path, bundle: Path) -> Path | None:
+    """Where what is found out about a bundle goes if nobody says: to the run or search it is of; else nowhere."""
+    return None if bundle == source else source / RESULTS
 
 
 def code_hash() -> str:

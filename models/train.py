@@ -184,7 +184,7 @@ def _finish(run: Run, tell: Tell) -> dict[str, Any]:
     kept = {split: values for split, values in metrics.items() if split != "train"}
     example = read_stack((target / EXAMPLE).read_bytes(), wanted=bundle.config.bands)
     write_bundle(target, bundle.net, bundle.config, kept, example, replace=True)
-    files = write_results(run.folder / RESULTS, found, settings.data)
+    files = write_results(run.folder / RESULTS, bundle, found, settings.data, settings.explain, tell)
     run.write(ended=now())
     drop_states(run.checkpoints)
     return {

@@ -30,6 +30,7 @@ MAY_IMPORT_RAY = {
     "tune/search.py",
     "tune/searcher.py",
     "tune/trial.py",
+    "tune/winner.py",
     "serve/app.py",
     "serve/loopback.py",
 }

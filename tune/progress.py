@@ -6,6 +6,7 @@ Flows in: Tune's events. Flows out: text on the given console.
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback
@@ -16,6 +17,7 @@ from rich.table import Table
 from tune.settings import SearchSettings
 
 _SHOWN = 12
+_OPTIONAL = ("loss", "pretrained")
 
 
 class ProgressTable(Callback):  # type: ignore[misc]
@@ -81,7 +83,8 @@ class ProgressTable(Callback):  # type: ignore[misc]
     def _table(self) -> Table:
         done = sum(row["state"] != "running" for row in self.rows.values())
         title = f"{self.settings.name}: {done} of {self.settings.trials} trials"
-        columns = ("trial", "state", "epoch", self.settings.metric, "model", "bands", "batch", "rate", "decay")
+        columns = ["trial", "state", "epoch", self.settings.metric, "model", "bands", "batch", "rate", "decay"]
+        columns += [name for name in _OPTIONAL if name in self.settings.space.choices]
         table = Table(*columns, title=title, title_justify="left")
         order = sorted(self.rows.values(), key=lambda row: (row["state"] != "running", -row.get("best", -1.0)))
         for row in order[:_SHOWN]:
@@ -93,4 +96,5 @@ class ProgressTable(Callback):  # type: ignore[misc]
 
 def _short(config: dict[str, Any]) -> list[str]:
     rates = (f"{config['learning_rate']:.1e}", f"{config['weight_decay']:.1e}")
-    return [str(config["model"]), str(config["bands"]), str(config["batch_size"]), *rates]
+    more = (Path(config[name]).name or "none" for name in _OPTIONAL if name in config)
+    return [str(config["model"]), str(config["bands"]), str(config["batch_size"]), *rates, *more]

@@ -1,35 +1,35 @@
-"""The search job: Ray Tune runs trials, Optuna draws them, ASHA stops the weak, the best one's bundle is kept.
+"""The search job: Ray Tune runs trials, Optuna draws them, ASHA stops the weak, the best one is kept.
 
 Flows in: `SearchSettings` and a dataset. Flows out: `experiments/<name>/` with the resolved settings, the study,
-the trials, and the winner's bundle with its metrics on the test split.
+the trials, and what `winner` keeps of the best one.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import shutil
+from functools import partial
+from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import optuna
 from optuna.trial import TrialState
 from rich.console import Console
 
-from models.bundle import EXAMPLE, read_metrics
 from pipelines.bands import parse_bands
 from pipelines.cluster import ray_cluster
-from pipelines.errors import SettingsError, StudyError, TrainingError
+from pipelines.errors import SettingsError, StudyError
 from pipelines.files import exclusive, write_whole
 from pipelines.location import locate
 from pipelines.manifest import Manifest, open_dataset
 from tune.settings import Scheduler, SearchSettings
-from tune.study import BEST, REASON, SETTINGS, Study, open_storage, open_study
+from tune.study import REASON, SETTINGS, TRIALS, Study, open_storage, open_study
+from tune.winner import drop_states, keep_winner
 
 if TYPE_CHECKING:
     from ray.tune.schedulers import TrialScheduler
 
-TRIALS = "trials"
 KILLED = "the search was killed"
 
 
@@ -40,9 +40,10 @@ def run_search(settings: SearchSettings, console: Console, *, resume: bool = Fal
         SettingsError: a model or band is unknown, or more resources are asked for than there are.
         StudyError: the study exists already, or not yet when it is to be resumed.
         BusyError: another process runs the same study.
+        BundleError, ServiceError: weights to start from are damaged, or timm's hub does not answer.
         TrainingError: no trial came to a result.
     """
-    settings = settings.model_copy(update={"data": str(locate(settings.data))})
+    settings = _with_whole_paths(settings)
     manifest = open_dataset(settings.data)
     bands = _check(settings, manifest)
     folder = settings.folder
@@ -57,9 +58,18 @@ def run_search(settings: SearchSettings, console: Console, *, resume: bool = Fal
             if owed > 0:
                 _tune(settings, storage, bands, owed, len(study.trials), console)
                 _end_running(study, "the time budget was over")
-            _keep_best(settings, manifest)
-            _drop_states(settings)
+            keep_winner(settings, partial(console.print, markup=False, highlight=False, soft_wrap=True))
+            drop_states(settings)
     return open_study(settings.experiments, settings.name)
+
+
+def _with_whole_paths(settings: SearchSettings) -> SearchSettings:
+    """Trials have working directories of their own."""
+    from models.pretrained import HUB
+
+    weights = [each if each in ("", HUB) else str(Path(each).absolute()) for each in settings.space.pretrained]
+    space = settings.space.model_copy(update={"pretrained": weights})
+    return settings.model_copy(update={"data": str(locate(settings.data)), "space": space})
 
 
 def _check_name(settings: SearchSettings, resume: bool) -> None:
@@ -97,18 +107,21 @@ def _end_running(study: optuna.study.Study, reason: str) -> None:
 
 def _check(settings: SearchSettings, manifest: Manifest) -> tuple[str, ...]:
     """Check what only the dataset, the zoo and the environment know; returns all bands that any trial may ask for."""
+    from models.keep import image_size, net_of
     from models.zoo import plan
 
-    size = max(column.size for column in manifest.bands)
+    union = dict.fromkeys(band for choice in settings.space.bands for band in parse_bands(choice, manifest.band_names))
     for model in settings.space.model:
-        plan(model, size)
+        plan(model, image_size(manifest), dropout=settings.dropout, drop_path=settings.drop_path)
+    for model, weights in product(settings.space.model, filter(None, settings.space.pretrained)):
+        drawn = {"model": model, "pretrained": weights, "bands": settings.space.bands[0]}
+        net_of(settings.train_settings(drawn), manifest)  # says what does not fit, or that the hub does not answer
     if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and not settings.experiments.is_absolute():
         raise SettingsError(
             f'"{settings.experiments}" would lie in the job\'s temporary folder and be lost',
             where="experiments",
             hint="Give an absolute path that every node can reach.",
         )
-    union = dict.fromkeys(band for choice in settings.space.bands for band in parse_bands(choice, manifest.band_names))
     return tuple(union)
 
 
@@ -182,40 +195,3 @@ def _check_resources(settings: SearchSettings) -> None:
                 where="cpus" if kind == "CPU" else "gpus",
                 hint="Ask for less, or run on a cluster.",
             )
-
-
-def _keep_best(settings: SearchSettings, manifest: Manifest) -> None:
-    """Copy the winner's bundle out of its trial, score it on the test split, and write both down."""
-    from models.assess import assess
-    from models.weights import load_bundle, write_bundle
-    from pipelines.patch import read_stack
-    from tune.trial import BUNDLE
-
-    study = open_study(settings.experiments, settings.name)
-    best = study.best
-    if best is None:
-        reasons = {row.reason for row in study.trials if row.reason}
-        raise TrainingError("no trial came to a result", where=settings.name, hint=" ".join(sorted(reasons)))
-    checkpoints = sorted((settings.folder / TRIALS / best.ray_trial).glob("checkpoint_*"))
-    if not checkpoints:
-        raise StudyError("the best trial's checkpoint is gone", where=best.ray_trial, hint="Search again.")
-    source, target = checkpoints[-1] / BUNDLE, settings.folder / BEST
-    bundle = load_bundle(source)
-    metrics = read_metrics(source)
-    if manifest.rows("test"):
-        metrics["test"] = assess(bundle, settings.data, "test")
-    config = bundle.config.model_copy(update={"trial": bundle.config.trial | {"number": best.number}})
-    example = read_stack((source / EXAMPLE).read_bytes(), wanted=config.bands)
-    shutil.rmtree(target, ignore_errors=True)
-    write_bundle(target, bundle.net, config, metrics, example)
-    for split, name in (("validation", "best_metrics"), ("test", "best_test_metrics")):
-        if split in metrics:
-            write_whole(settings.folder / "results" / f"{name}.json", json.dumps(metrics[split], indent=1))
-
-
-def _drop_states(settings: SearchSettings) -> None:
-    """Optimizer states are several times the weights, and only a trial under way needs its own."""
-    from tune.trial import STATE
-
-    for state in (settings.folder / TRIALS).glob(f"*/checkpoint_*/{STATE}"):
-        state.unlink()

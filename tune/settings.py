@@ -7,12 +7,11 @@ before Ray starts.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from models.measures import Goal
-from models.settings import Augment, TrainSettings
+from models.settings import EXPLAINED, Explained, FitSettings, LossName, TrainSettings
 from pipelines.settings import Address, Settings
 
 
@@ -40,10 +39,16 @@ class Space(Settings):
     learning_rate: Range = Field(default=Range(low=5e-4, high=8e-3, log=True), description="peak learning rate")
     weight_decay: Range = Field(default=Range(low=1e-3, high=0.2, log=True), description="decoupled weight decay")
     batch_size: list[int] = Field(default=[16, 32, 64], min_length=1, description="batch sizes to try")
+    loss: list[LossName] = Field(
+        default=[], description="names of losses to try, with the search's own parameters; none: the search's own alone"
+    )
+    pretrained: list[str] = Field(
+        default=[""], min_length=1, description='weights to start from, for every model: hub, files, bundles; "": none'
+    )
 
-    @field_validator("model", "bands", "batch_size")
+    @field_validator("model", "bands", "batch_size", "loss", "pretrained")
     @classmethod
-    def _distinct(cls, choices: list[str] | list[int]) -> list[str] | list[int]:
+    def _distinct(cls, choices: list[Any]) -> list[Any]:
         if len(set(choices)) != len(choices):
             raise ValueError("a choice is given twice")
         return choices
@@ -55,6 +60,13 @@ class Space(Settings):
             raise ValueError("a batch has at least one patch")
         return choices
 
+    @property
+    def choices(self) -> dict[str, list[Any]]:
+        """What is drawn from a list, by its name in `TrainSettings`; what nobody asked to vary is not drawn."""
+        drawn: dict[str, list[Any]] = {"model": self.model, "bands": self.bands, "batch_size": self.batch_size}
+        drawn |= {"loss": self.loss} if self.loss else {}
+        return drawn | ({"pretrained": self.pretrained} if self.pretrained != [""] else {})
+
 
 class Scheduler(Settings):
     """When weak trials are stopped."""
@@ -64,8 +76,8 @@ class Scheduler(Settings):
     reduction: int = Field(default=3, ge=2, description="of each rung, one in so many trials goes on")
 
 
-class SearchSettings(Settings):
-    """One search: what is varied, how long, on what, and where it is kept."""
+class StudySettings(Settings):
+    """How many trials a search has, of what, and where it is kept."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="name of the study and its folder")
     data: Address = Field(description="dataset folder, or its URL")
@@ -75,19 +87,20 @@ class SearchSettings(Settings):
     )
     experiments: Path = Field(default=Path("experiments"), description="folder that holds a folder a study")
     storage: str = Field(default="", description="Optuna storage URL; empty keeps study.db in the study's folder")
-    metric: Goal = Field(default="ap_macro", description="validation metric to maximise")
     trials: int = Field(default=12, ge=1, le=100_000, description="number of trials")
-    epochs: int = Field(default=10, ge=1, le=10_000, description="epochs of a trial that is not pruned")
     concurrent: int = Field(default=0, ge=0, description="trials at once; 0 takes as many as there are resources for")
     time_budget: float = Field(
         default=0, ge=0, description="seconds after which trials are stopped where they are; 0 for no limit"
     )
-    seed: int = Field(default=0, ge=0, description="of the sampler and of every trial")
     cpus: float = Field(default=1, gt=0, description="CPUs of a trial")
     gpus: float = Field(default=0, ge=0, description="GPUs of a trial; a share lets several use one")
+    explain: Explained = EXPLAINED
     space: Space = Field(default=Space(), description="what is varied")
     scheduler: Scheduler = Field(default=Scheduler(), description="when weak trials are stopped")
-    augment: Augment = Field(default=Augment(), description="how training patches are varied, in every trial")
+
+
+class SearchSettings(FitSettings, StudySettings):
+    """One search: what is varied, how long, on what, and where it is kept; and how every trial is fitted."""
 
     @model_validator(mode="after")
     def _grace_fits(self) -> Self:
@@ -100,9 +113,10 @@ class SearchSettings(Settings):
         """Where this study is kept, absolute."""
         return (self.experiments / self.name).resolve()
 
-    def train_settings(self, parameters: dict[str, object]) -> TrainSettings:
-        """Settings of the trial with these parameters."""
-        device = "cuda" if self.gpus else "cpu"
-        fixed = {"epochs": self.epochs, "seed": self.seed, "device": device, "threads": max(1, int(self.cpus))}
-        fixed["augment"] = self.augment
-        return TrainSettings.parse({**parameters, **fixed}, where="trial")
+    def train_settings(self, parameters: dict[str, Any]) -> TrainSettings:
+        """Settings of the trial with these parameters; of a loss that is drawn, the name."""
+        fixed: dict[str, Any] = {name: getattr(self, name) for name in FitSettings.model_fields}
+        fixed |= {"device": "cuda" if self.gpus else "cpu", "threads": max(1, int(self.cpus))}
+        drawn = dict(parameters)
+        fixed["loss"] = self.loss.model_copy(update={"name": drawn.pop("loss", self.loss.name)})
+        return TrainSettings.parse({**drawn, **fixed}, where="trial")

@@ -21,9 +21,8 @@ def define(space: Space) -> Callable[[BaseTrial], None]:
 
 
 def _draw(space: Space, trial: BaseTrial) -> None:
-    trial.suggest_categorical("model", space.model)
-    trial.suggest_categorical("bands", space.bands)
-    trial.suggest_categorical("batch_size", space.batch_size)
+    for name, choices in space.choices.items():
+        trial.suggest_categorical(name, choices)
     for name in ("learning_rate", "weight_decay"):
         allowed: Range = getattr(space, name)
         trial.suggest_float(name, allowed.low, allowed.high, log=allowed.log)

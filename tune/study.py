@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pipelines.errors import StudyError, nearest
 from tune.settings import SearchSettings
 
-SETTINGS, DATABASE, BEST = "search.yaml", "study.db", Path("checkpoints") / "best"
+SETTINGS, DATABASE, TRIALS, BEST = "search.yaml", "study.db", "trials", Path("checkpoints") / "best"
 CURVES, RAY_TRIAL, REASON, SECONDS = "curves", "ray_trial", "reason", "seconds"
 """Trial attributes: one dict of metrics an epoch, Tune's name of it, why it ended early, how long it ran."""
 

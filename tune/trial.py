@@ -15,17 +15,17 @@ from typing import Any
 import torch
 from ray import tune as raytune
 
-from models.bundle import read_metrics
-from models.calibrate import Calibration, fit_thresholds
+from models.bundle import read_config, read_metrics
 from models.device import pick_device
+from models.early import Patience
+from models.judge import judge
 from models.keep import config_of, example_of, image_size, net_of
 from models.loop import EpochResult, Fit
 from models.measures import METRICS
-from models.metrics import score
 from models.settings import TrainSettings
 from models.weights import write_bundle
 from pipelines.bands import parse_bands
-from pipelines.errors import SettingsError, TrainingError
+from pipelines.errors import LandsweepError
 from pipelines.share import Feed
 from tune.settings import SearchSettings
 
@@ -33,13 +33,14 @@ STATE, BUNDLE = "state.pt", "best"
 
 
 def run_trial(parameters: dict[str, Any], *, data: Feed, search: SearchSettings) -> None:
-    """What Ray Tune calls. A diverged fit is reported as failed and not retried: it would diverge again."""
+    """What Ray Tune calls. What a trial says itself, such as that it diverged, is reported as failed and not retried:
+    it would come about again."""
     settings = search.train_settings(parameters)
     torch.set_num_threads(settings.threads or 1)
     with tempfile.TemporaryDirectory() as scratch:
         try:
             _fit(settings, search, data, Path(scratch))
-        except (SettingsError, TrainingError) as error:
+        except LandsweepError as error:
             raytune.report({search.metric: 0.0, "best": 0.0, "failed": str(error)})
 
 
@@ -47,40 +48,35 @@ def _fit(settings: TrainSettings, search: SearchSettings, data: Feed, scratch: P
     manifest = data.manifest
     bands = parse_bands(settings.bands, manifest.band_names)
     train, validation = data.get("train", bands), data.get("validation", bands)
-    net = net_of(settings, manifest)
-    fit = Fit(net, settings, image_size(manifest), pick_device(settings.device))
+    fit = Fit(net_of(settings, manifest), settings, image_size(manifest), pick_device(settings.device))
     best = _resume(fit, scratch, search.metric)
     for epoch in fit.epochs(train, validation):
-        thresholds = fit_thresholds(epoch.probabilities, validation.labels)
-        metrics = score(epoch.probabilities, validation.labels, manifest.label_names, thresholds)
-        value = metrics[search.metric]
-        if value is None:
-            hint = "Take more patches into it, or another metric."
-            raise TrainingError(f"{search.metric} has no value", where="validation split", hint=hint)
-        if value > best:
-            best = value
-            trial = {"study": search.name, "parameters": settings.model_dump(mode="json")}
-            config = config_of(settings, manifest, Calibration(1.0, thresholds), trial)
+        calibration, metrics = judge(epoch, validation.labels, manifest.label_names, settings)
+        if best.better(metrics[search.metric]):
+            config = config_of(settings, manifest, calibration, {"study": search.name, "epoch": epoch.number})
             example = example_of(validation)
-            write_bundle(scratch / BUNDLE, net, config, {"validation": metrics}, example, replace=True)
+            write_bundle(scratch / BUNDLE, fit.kept, config, {"validation": metrics}, example, replace=True)
         fit.save(scratch / STATE)
-        raytune.report(_report(epoch, metrics, search, best), checkpoint=raytune.Checkpoint.from_directory(scratch))
+        final = epoch.number == settings.epochs or best.over(settings.patience)
+        report = {search.metric: metrics[search.metric], "epoch": epoch.number, "best": best.best, "final": final}
+        report |= {"curve": _curve(epoch, metrics)}
+        raytune.report(report, checkpoint=raytune.Checkpoint.from_directory(scratch))
+        if final:
+            return
 
 
-def _resume(fit: Fit, scratch: Path, metric: str) -> float:
-    """Go on from the trial's last checkpoint, if it has one; returns the best value it had reached."""
+def _resume(fit: Fit, scratch: Path, metric: str) -> Patience:
+    """Go on from the trial's last checkpoint, if it has one; returns what it had reached, and when."""
     checkpoint = raytune.get_checkpoint()
     if checkpoint is None:
-        return -1.0
+        return Patience()
     checkpoint.to_directory(scratch)
     fit.load(scratch / STATE)
-    if not (scratch / BUNDLE).is_dir():
-        return -1.0
-    return float(read_metrics(scratch / BUNDLE)["validation"][metric])
+    value = float(read_metrics(scratch / BUNDLE)["validation"][metric])
+    reached = int(read_config(scratch / BUNDLE).trial["epoch"])
+    return Patience(value, fit.done - reached)
 
 
-def _report(epoch: EpochResult, metrics: dict[str, Any], search: SearchSettings, best: float) -> dict[str, Any]:
+def _curve(epoch: EpochResult, metrics: dict[str, Any]) -> dict[str, Any]:
     curve = {key: metrics[key] for key in METRICS if metrics[key] is not None} | {"epoch": epoch.number}
-    curve |= {"train_loss": round(epoch.train_loss, 5), "validation_loss": round(epoch.validation_loss, 5)}
-    final = epoch.number == search.epochs
-    return {search.metric: metrics[search.metric], "epoch": epoch.number, "best": best, "final": final, "curve": curve}
+    return curve | {"train_loss": round(epoch.train_loss, 5), "validation_loss": round(epoch.validation_loss, 5)}

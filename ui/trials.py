@@ -145,9 +145,9 @@ def _row(row: TrialRow, names: list[str], *, is_best: bool) -> str:
 
 
 def _short(value: object) -> str:
-    if value is None:
+    if value in (None, ""):
         return "–"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value).rpartition("/")[2]  # of a path, the name alone
 
 
 def _duration(seconds: float) -> str:

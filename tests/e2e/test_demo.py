@@ -94,7 +94,7 @@ def test_every_step_is_told(demo: Demo) -> None:
     text = demo.log.read_text()
     for step in ("sample", "ingest", "search", "register", "test", "serve", "predict", "page"):
         assert f" s  {step} " in text, text
-    assert "regression on band means" in text
+    assert "regression on band statistics" in text
     assert "Traceback" not in text
     assert "WARNING" not in text
 

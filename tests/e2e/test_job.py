@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from models.bundle import check_bundle
+from models.report import METRIC_FILES
 from pipelines.cluster import LOOPBACK_ENV
 from tests.fakes import free_port
+from tests.models.bright import write_bright
 from tune.settings import Scheduler, SearchSettings, Space
 from tune.study import BEST, open_study
 
@@ -43,15 +45,16 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture
-def search(shards: Path, tmp_path: Path) -> SearchSettings:
+def search(tmp_path: Path) -> SearchSettings:
     return SearchSettings(
         name="job",
-        data=shards,
+        data=write_bright(tmp_path / "shards", {"train": 48, "validation": 24, "test": 12}),
         experiments=tmp_path / "experiments",
         trials=2,
         epochs=1,
+        explain=0,
         scheduler=Scheduler(name="fifo"),
-        space=Space(model=["landnet"], bands=["rgb"], batch_size=[16]),
+        space=Space(model=["landnet"], bands=["B04"], batch_size=[16]),
     )
 
 
@@ -93,6 +96,9 @@ def test_search_runs_as_a_job(head: dict[str, str], search: SearchSettings, tmp_
     assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]
     assert open_study(search.experiments, "job").finished == 2
     assert check_bundle(search.folder / BEST).architecture == "landnet"
+    assert "Scoring the best trial" in ended.stdout
+    whole, by_class = METRIC_FILES["test"]
+    assert {whole, by_class, "predictions.npz"} <= {path.name for path in (search.folder / "results").iterdir()}
     assert check_bundle(tmp_path / "registry" / "job" / "1")
 
 

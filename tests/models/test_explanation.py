@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +42,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset, and a bundle with fresh weights."""
     folder = tmp_path_factory.mktemp("explain")
     data = write_bright(folder / "data", {"train": 4, "validation": 4, "test": 12})
-    net = create_net("landnet-s", mean=[1000.0] * 2, std=[500.0] * 2, num_classes=2, image_size=24, seed=1)
+    net = create_net("landnet-s", mean=[1000.0] * 2, std=[500.0] * 2, bands=BANDS, num_classes=2, image_size=24, seed=1)
     config = bundle_of(net, "landnet-s", LABELS, 24, bands=BANDS).config
     config = config.model_copy(update={"dataset": open_dataset(data).hash})
     example = Patch({"B04": np.full((24, 24), 900, np.uint16), "B05": np.full((12, 12), 900, np.uint16)})
@@ -96,7 +97,7 @@ def test_tables_are_printed_without_json(
 
 
 def test_pages_of_before_are_replaced_and_other_files_kept(place: Path, tmp_path: Path) -> None:
-    given = {"bundle": place / "bundle", "data": str(place / "data"), "out": tmp_path}
+    given = {"source": place / "bundle", "data": str(place / "data"), "out": tmp_path}
     explain_on(ExplainSettings(**given, patches=2))
     mine = f"{PAGES}/best_patches.png"
     (tmp_path / mine).write_text("mine")
@@ -135,8 +136,9 @@ def test_predictions_of_other_patches_or_classes_are_refused_and_nothing_written
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"bundle": "{place}/nowhere"}, "nowhere: no such bundle"),
-        ({"bundle": "{place}/data"}, "not a bundle: config.json is missing"),
+        ({"source": "{place}/nowhere"}, "nowhere: no such folder"),
+        ({"source": "{place}/data"}, "data: no bundle there"),
+        ({"source": "{place}/bundle", "out": ""}, "out: no folder for the pages is given"),
         ({"data": "{place}/bundle"}, "not a dataset: manifest.json is missing"),
         ({"data": "{place}/other"}, "the dataset has other classes than the model"),
         ({"method": "scorecam"}, "method: input should be 'gradcam' or 'ablationcam'"),
@@ -155,10 +157,10 @@ def test_wrong_use_ends_with_one_message_and_writes_nothing(
 ) -> None:
     if not (place / "other").is_dir():
         write_dataset(place / "other", 4, sizes={"B04": 24, "B05": 12})
-    given = {"bundle": "{place}/bundle", "data": "{place}/data", "out": str(tmp_path / "out")} | changed
+    given = {"source": "{place}/bundle", "data": "{place}/data", "out": str(tmp_path / "out")} | changed
     given = {key: value.format(place=place) for key, value in given.items()}
-    flags = [word for key, value in given.items() if key != "bundle" for word in (f"--{key}", value)]
-    assert call(monkeypatch, given["bundle"], *flags) == (1 if "device" in changed else 2)
+    flags = [word for key, value in given.items() if key != "source" and value for word in (f"--{key}", value)]
+    assert call(monkeypatch, given["source"], *flags) == (1 if "device" in changed else 2)
     printed = capsys.readouterr()
     assert said in " ".join(printed.err.split())
     assert "Traceback" not in printed.err
@@ -167,7 +169,10 @@ def test_wrong_use_ends_with_one_message_and_writes_nothing(
 
 def test_another_dataset_than_that_of_training_is_said(place: Path, tmp_path: Path) -> None:
     other = write_bright(tmp_path / "data", {"train": 4, "validation": 4, "test": 5})
-    told = explain_on(ExplainSettings(bundle=place / "bundle", data=str(other), out=tmp_path / "out", patches=1))
+    shutil.copytree(place / "bundle", tmp_path / "run" / "checkpoints" / "final")
+    told = explain_on(ExplainSettings(source=tmp_path / "run", data=str(other), checkpoint="final", patches=1))
+    assert (told["bundle"], told["out"]) == (str(tmp_path / "run/checkpoints/final"), str(tmp_path / "run/results"))
+    assert files_in(tmp_path / "run" / "results") == set(told["files"]), "a run's pages go to its own results"
     assert told["note"] == "this is not the dataset that the model was trained on"
 
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from models.arrays import read_arrays
 from models.metrics import decide
-from models.predictions import SPLITS, Predictions, read_predictions, write_predictions
+from models.predictions import SPLITS, Predictions
+from models.saved import read_predictions, write_predictions
 from pipelines.errors import InputError, LabelError, PredictionsError, TooLargeError, UnsupportedError
 from tests.models.made_up import made_up
 

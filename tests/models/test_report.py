@@ -18,8 +18,9 @@ import landsweep
 from models.epochs import TABLE, read_epochs, write_epochs
 from models.figures import DRAWERS
 from models.metrics import score
-from models.predictions import Predictions, read_predictions, write_predictions
+from models.predictions import Predictions
 from models.report import FIGURES, class_rows, measure, report_on, write_report
+from models.saved import read_predictions, write_predictions
 from models.settings import ReportSettings
 from pipelines.errors import BusyError, PredictionsError, SettingsError, StorageError
 from pipelines.files import exclusive

@@ -16,18 +16,19 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tensorboardX.proto.event_pb2 import Event
 
 from models.bundle import WEIGHTS, check_bundle, read_config, read_metrics
 from models.checkpoint import PREVIOUS, STATE, read_state
-from models.predictions import read_predictions
+from models.graph import FILE
 from models.results import score_bundle
 from models.run import RECORD, folder_of, open_run
+from models.saved import read_predictions
 from models.settings import AssessSettings, RunSettings
 from models.train import train
 from pipelines.errors import BandError, BundleError, BusyError, SettingsError, ShardError, TrainingError
 from pipelines.files import exclusive
 from tests.models.bright import LABELS, write_bright
+from tests.models.events import read_events, read_graph
 
 ROOT = Path(__file__).parents[2]
 ROWS = {"train": 72, "validation": 40, "test": 24}
@@ -42,7 +43,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def settings_for(dataset: Path, out: Path, **more: Any) -> RunSettings:
     plain = {"data": dataset, "out": out, "model": "landnet-s", "epochs": 3, "batch_size": 16, "threads": 1, "seed": 5}
-    return RunSettings.parse(plain | more)
+    return RunSettings.parse(plain | {"explain": 0} | more)
 
 
 @dataclass
@@ -61,7 +62,7 @@ def trained(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     """A finished run, what `train` returned, and what it told."""
     before = torch.get_num_threads()
     ears, out = Ears(), tmp_path_factory.mktemp("runs") / "run"
-    found = ears.run(settings_for(dataset, out))
+    found = ears.run(settings_for(dataset, out, explain=1))
     torch.set_num_threads(before)
     return out, found, ears
 
@@ -78,16 +79,19 @@ def assert_same_weights(run: Path, other: Path) -> None:
 
 
 def test_the_folder_has_what_the_design_names(trained: tuple[Path, dict[str, Any], Ears]) -> None:
-    run, found, _ = trained
+    run, found, ears = trained
     for name in ("best_acc", "best_loss", "final"):
         check_bundle(run / "checkpoints" / name)
     results = {path.relative_to(run / "results").as_posix() for path in (run / "results").rglob("*") if path.is_file()}
     assert {
         "best_metrics.json", "best_test_metrics.json", "train_per_class_metrics.json", "val_per_class_metrics.json",
         "test_per_class_metrics.json", "predictions.npz", "calibration.json", "visualizations/confusion_matrix.png",
-        "visualizations/learning_curves.png",
+        "visualizations/learning_curves.png", "gradcam_visualizations/best_01.png",
+        "gradcam_visualizations/worst_01.png", "activations.pdf", FILE,
     } <= results  # fmt: skip
     assert set(found["results"]) <= results
+    assert not [line for line in ears.lines if line.startswith("No ")], "all could be shown"
+    assert any(name.startswith("ReflectanceNet/LandNet[backbone]/") for name in read_graph(run / "results" / FILE))
     logs = sorted(path.name.split(".")[0] for path in (run / "logs").iterdir())
     assert logs == ["epochs", "events", "train"]
     assert not (run / "checkpoints" / STATE).exists()
@@ -98,7 +102,7 @@ def test_the_record_says_where_the_run_comes_from(trained: tuple[Path, dict[str,
     run, _, _ = trained
     record = open_run(run).record
     config = read_config(run / "checkpoints" / "final")
-    assert record.settings == settings_for(dataset, run, feed="memory"), "as resolved"
+    assert record.settings == settings_for(dataset, run, explain=1, feed="memory"), "as resolved"
     assert record.data == config.dataset
     assert len(record.code) == 64
     assert {"torch", "timm", "numpy", "python"} <= set(record.versions)
@@ -144,14 +148,9 @@ def test_the_logs_are_for_people_and_for_tensorboard(trained: tuple[Path, dict[s
 
 
 def scalars(path: Path) -> dict[tuple[str, int], float]:
-    """Values in an event file: records of a length (8 bytes), a checksum (4), an event, a checksum (4)."""
-    data, place, found = path.read_bytes(), 0, {}
-    while place < len(data):
-        size = int.from_bytes(data[place : place + 8], "little")
-        event = Event.FromString(data[place + 12 : place + 12 + size])
-        found |= {(value.tag, event.step): value.simple_value for value in event.summary.value}
-        place += 16 + size
-    return found
+    """Values in an event file, by name and step."""
+    values = ((value, event.step) for event in read_events(path) for value in event.summary.value)
+    return {(value.tag, step): value.simple_value for value, step in values}
 
 
 EVERYTHING = {
@@ -346,7 +345,7 @@ def test_a_run_or_a_bundle_is_scored_again(
 ) -> None:
     run, _, _ = trained
     before = json.loads((run / "results" / "best_test_metrics.json").read_text())
-    found = score_bundle(AssessSettings(source=run, data=str(dataset), out=tmp_path / "again"))
+    found = score_bundle(AssessSettings(source=run, data=str(dataset), out=tmp_path / "again", explain=0))
     assert found["metrics"]["ap_macro"] == before["ap_macro"]
     assert json.loads((tmp_path / "again" / "best_test_metrics.json").read_text()) == before
     bundle = AssessSettings(source=run / "checkpoints" / "best_loss", data=str(dataset), split="validation")
@@ -357,9 +356,11 @@ def test_a_run_or_a_bundle_is_scored_again(
     assert "out" not in found, "a bundle's folder is not written to"
     assert "note" not in found
     shutil.copytree(run / "checkpoints" / "best_loss", tmp_path / "search" / "checkpoints" / "best")
-    found = score_bundle(AssessSettings(source=tmp_path / "search", data=str(dataset), split="validation"))
+    search = AssessSettings(source=tmp_path / "search", data=str(dataset), split="validation", explain=1)
+    found = score_bundle(search)
     assert found["bundle"].endswith("best"), "a search keeps one bundle"
-    assert (tmp_path / "search" / "results" / "best_metrics.json").is_file()
+    assert {"best_metrics.json", "activations.pdf", FILE} <= set(found["files"])
+    assert all((tmp_path / "search" / "results" / name).is_file() for name in found["files"])
 
 
 def test_scoring_what_does_not_fit_is_refused(
@@ -367,7 +368,7 @@ def test_scoring_what_does_not_fit_is_refused(
 ) -> None:
     run, _, _ = trained
     other = write_bright(tmp_path / "other", {"test": 12})
-    found = score_bundle(AssessSettings(source=run, data=str(other), out=tmp_path / "out"))
+    found = score_bundle(AssessSettings(source=run, data=str(other), out=tmp_path / "out", explain=0))
     assert found["note"] == "this is not the dataset that the model was trained on"
     manifest = other / "manifest.json"
     manifest.write_text(manifest.read_text().replace(LABELS[0], "Dark corner"))

@@ -39,6 +39,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def settings_for(dataset: Path, out: Path, **more: Any) -> RunSettings:
     plain = {"data": dataset, "out": out, "batch_size": 16, "epochs": 3, "threads": 1, "device": "cpu", "workers": 2}
+    plain |= {"explain": 0}
     return RunSettings.parse(plain | more)
 
 

@@ -10,16 +10,22 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
-from models.bundle import check_bundle, read_metrics
+from models.bundle import check_bundle, read_config, read_metrics
+from models.epochs import TABLE, read_epochs
+from models.graph import FILE
+from models.report import METRIC_FILES
 from models.weights import load_bundle
 from pipelines.errors import BandError, BusyError, SettingsError, StudyError, TrainingError
 from pipelines.files import exclusive
 from pipelines.ingest import ingest
 from pipelines.settings import IngestSettings
+from tests.models.bright import write_bright
+from tests.models.events import read_graph
 from tune.search import run_search
 from tune.settings import Range, Scheduler, SearchSettings, Space
 from tune.study import BEST, Study, list_studies, open_study
@@ -27,16 +33,34 @@ from tune.study import BEST, Study, list_studies, open_study
 ROOT = Path(__file__).parents[2]
 
 
-def settings_for(shards: Path, experiments: Path, name: str = "small", **more: object) -> SearchSettings:
-    space = Space(model=["landnet"], bands=["rgb-nir", "B09,B01"], batch_size=[16])
-    plain = {"name": name, "data": shards, "experiments": experiments, "trials": 3, "epochs": 2, "space": space}
-    return SearchSettings.model_validate(plain | {"scheduler": Scheduler(grace=1, reduction=2)} | more)
+def space_of(*bands: str, **more: Any) -> Space:
+    return Space(model=["landnet"], bands=list(bands), batch_size=[16], **more)
+
+
+def settings_for(data: Path, experiments: Path, name: str = "small", **more: object) -> SearchSettings:
+    plain = {"name": name, "data": data, "experiments": experiments, "trials": 3, "epochs": 2, "explain": 0}
+    plain |= {"space": space_of("B04", "B05,B04"), "scheduler": Scheduler(grace=1, reduction=2)}
+    return SearchSettings.model_validate(plain | more)
 
 
 @pytest.fixture(scope="module")
-def searched(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[SearchSettings, Study, str]:
+def bright(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small patches of two classes, for what is about trials and not about what they learn; and a Ray for them."""
+    return write_bright(tmp_path_factory.mktemp("bright") / "shards", {"train": 48, "validation": 24, "test": 12})
+
+
+@pytest.fixture(scope="module")
+def searched(bright: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[SearchSettings, Study, str]:
     """A finished search and what it printed."""
-    settings = settings_for(shards, tmp_path_factory.mktemp("experiments"))
+    settings = settings_for(
+        bright,
+        tmp_path_factory.mktemp("experiments"),
+        space=space_of("B04", "B05,B04", loss=["focal", "hybrid"]),
+        loss={"gamma": 1},
+        ema=0.5,
+        beta=2,
+        explain=1,
+    )
     printed = io.StringIO()
     study = run_search(settings, Console(width=200, file=printed))
     return settings, study, printed.getvalue()
@@ -51,8 +75,41 @@ def test_every_trial_ends_and_the_best_one_is_kept(searched: tuple[SearchSetting
     assert config.trial["parameters"]["bands"] == study.best.parameters["bands"]
     metrics = read_metrics(settings.folder / BEST)
     assert metrics["validation"]["ap_macro"] == pytest.approx(study.best.value)
-    assert json.loads((settings.folder / "results" / "best_test_metrics.json").read_text()) == metrics["test"]
     load_bundle(settings.folder / BEST)
+
+
+def test_trials_are_fitted_as_the_search_says(searched: tuple[SearchSettings, Study, str]) -> None:
+    settings, study, text = searched
+    assert study.best is not None
+    config = read_config(settings.folder / BEST)
+    told = config.trial["parameters"]
+    assert {row.parameters["loss"] for row in study.trials} <= {"focal", "hybrid"}
+    assert (told["loss"]["name"], told["loss"]["gamma"]) == (study.best.parameters["loss"], 1)
+    assert (told["ema"], told["beta"], told["metric"]) == (0.5, 2, "ap_macro")
+    curve = [row["ap_macro"] for row in study.best.curves]
+    assert config.trial["epoch"] == 1 + curve.index(max(curve)), "the bundle is that of the best epoch"
+    assert config.temperature != 1, "as a run's, it is calibrated"
+    effect = json.loads((settings.folder / "results" / "calibration.json").read_text())["validation"]
+    assert effect["with"]["bce"] < effect["without"]["bce"], "with what is kept: the mean of the weights"
+    assert study.best.parameters["loss"] in text
+
+
+def test_the_winner_has_all_results_of_a_run(searched: tuple[SearchSettings, Study, str]) -> None:
+    settings, study, _ = searched
+    folder = settings.folder / "results"
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert {
+        *(name for split in ("validation", "test") for name in METRIC_FILES[split]), METRIC_FILES["train"][1],
+        "predictions.npz", "calibration.json", "activations.pdf", "gradcam_visualizations/best_01.png",
+        "visualizations/learning_curves.png", "visualizations/best_and_worst_patches.png", FILE,
+    } <= files  # fmt: skip
+    metrics = read_metrics(settings.folder / BEST)
+    for split in ("validation", "test"):
+        whole, by_class = (json.loads((folder / name).read_text()) for name in METRIC_FILES[split])
+        assert whole | {"per_class": by_class} == metrics[split]
+    assert study.best is not None
+    assert [row["epoch"] for row in read_epochs(settings.folder / TABLE)] == [1, 2][: study.best.epochs]
+    assert len(read_graph(folder / FILE)) > 20
 
 
 def test_progress_names_each_trial(searched: tuple[SearchSettings, Study, str]) -> None:
@@ -80,8 +137,9 @@ def test_streaming_trials_that_hold_every_cpu_run_to_the_end(
     """Over real patches; the session's Ray has 4 CPUs, and two trials of 2 leave none for anybody else."""
     ingest(IngestSettings(source=real_data / "bigearthnet-v2", out=tmp_path / "shards"))
     settings = settings_for(
-        tmp_path / "shards", tmp_path, name="real", trials=2, epochs=1, cpus=2, feed="streamed", concurrent=2
-    )
+        tmp_path / "shards", tmp_path, name="real", space=space_of("rgb-nir", "B09,B01"), trials=2, epochs=1, cpus=2,
+        feed="streamed", concurrent=2,
+    )  # fmt: skip
     study = run_search(settings, Console(quiet=True))
     assert study.finished == 2
     assert check_bundle(settings.folder / BEST).num_classes == 19
@@ -93,38 +151,52 @@ def test_same_name_twice_is_refused(searched: tuple[SearchSettings, Study, str])
         run_search(settings, Console())
 
 
-def test_search_in_progress_is_refused(shards: Path, tmp_path: Path) -> None:
-    settings = settings_for(shards, tmp_path)
+def test_search_in_progress_is_refused(bright: Path, tmp_path: Path) -> None:
+    settings = settings_for(bright, tmp_path)
     with exclusive(settings.folder / ".lock", "this test"), pytest.raises(BusyError, match="already running"):
         run_search(settings, Console())
 
 
-def test_what_only_the_dataset_knows_is_checked_first(shards: Path, tmp_path: Path) -> None:
+def test_what_only_the_dataset_knows_is_checked_first(bright: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match='unknown model "resnet"'):
-        run_search(settings_for(shards, tmp_path, space=Space(model=["resnet"])), Console())
+        run_search(settings_for(bright, tmp_path, space=Space(model=["resnet"], bands=["B04"])), Console())
     with pytest.raises(BandError, match="B99"):
-        run_search(settings_for(shards, tmp_path, space=Space(bands=["B99"])), Console())
+        run_search(settings_for(bright, tmp_path, space=Space(bands=["B99"])), Console())
     with pytest.raises(SettingsError, match="no machine here has more than"):
-        run_search(settings_for(shards, tmp_path, cpus=64), Console())
+        run_search(settings_for(bright, tmp_path, cpus=64), Console())
     with pytest.raises(StudyError, match="no such study"):
-        run_search(settings_for(shards, tmp_path, name="absent"), Console(), resume=True)
+        run_search(settings_for(bright, tmp_path, name="absent"), Console(), resume=True)
+    for pretrained, said in (
+        ("absent.pth", "no such file of weights"),
+        ("hub", 'no weights of "landnet" on timm\'s hub'),
+        (str(bright / "manifest.json"), "not weights, or damaged"),
+    ):
+        with pytest.raises(SettingsError, match=said):
+            space = space_of("B04", pretrained=["", pretrained])
+            run_search(settings_for(bright, tmp_path, name="weights", space=space), Console())
+    assert not (tmp_path / "weights").exists()
 
 
 def test_search_refused_before_its_first_trial_can_be_mended_and_run(
-    shards: Path, ray_session: None, tmp_path: Path
+    bright: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The one trial starts from a bundle's weights, named from where the search is started, and has little patience."""
     with pytest.raises(SettingsError, match="no machine here has more than"):
-        run_search(settings_for(shards, tmp_path, name="mended", cpus=64), Console(quiet=True))
-    mended = settings_for(shards, tmp_path, name="mended", trials=1, epochs=1)
-    assert run_search(mended, Console(quiet=True)).finished == 1
+        run_search(settings_for(bright, tmp_path, name="mended", space=space_of("B04"), cpus=64), Console(quiet=True))
+    monkeypatch.chdir(bundle.parent)
+    still = Range(low=1e-12, high=2e-12)
+    space = space_of("B04", pretrained=[bundle.name], learning_rate=still)
+    mended = settings_for(bright, tmp_path, name="mended", space=space, trials=1, epochs=60, patience=2)
+    (row,) = run_search(mended, Console(quiet=True)).trials
+    assert (row.state, row.parameters["pretrained"]) == ("complete", str(bundle))
+    reached = read_config(mended.folder / BEST).trial
+    assert row.epochs == reached["epoch"] + 2 < 60
+    assert reached["parameters"]["pretrained"] == bundle.name, "a bundle goes to others: no paths of this machine"
 
 
-def test_diverging_trials_fail_with_their_reason(shards: Path, tmp_path: Path) -> None:
-    wild = Space(
-        model=["landnet"], bands=["rgb"], batch_size=[16], learning_rate=Range(low=9.0, high=10.0),
-        weight_decay=Range(low=9.0, high=10.0),
-    )  # fmt: skip
-    settings = settings_for(shards, tmp_path, name="wild", space=wild, trials=2, scheduler=Scheduler(name="fifo"))
+def test_diverging_trials_fail_with_their_reason(bright: Path, tmp_path: Path) -> None:
+    wild = space_of("B04", learning_rate=Range(low=9.0, high=10.0), weight_decay=Range(low=9.0, high=10.0))
+    settings = settings_for(bright, tmp_path, name="wild", space=wild, trials=2, scheduler=Scheduler(name="fifo"))
     with pytest.raises(TrainingError, match="no trial came to a result") as caught:
         run_search(settings, Console(quiet=True))
     assert "Lower the learning rate" in str(caught.value)
@@ -133,8 +205,8 @@ def test_diverging_trials_fail_with_their_reason(shards: Path, tmp_path: Path) -
     assert all("epoch 1" in row.reason for row in study.trials)
 
 
-def test_time_budget_ends_the_trials_under_way(shards: Path, tmp_path: Path) -> None:
-    settings = settings_for(shards, tmp_path, name="short", epochs=500, trials=2, time_budget=30)
+def test_time_budget_ends_the_trials_under_way(bright: Path, tmp_path: Path) -> None:
+    settings = settings_for(bright, tmp_path, name="short", epochs=10_000, trials=2, time_budget=20)
     study = run_search(settings, Console(quiet=True))
     assert "running" not in {row.state for row in study.trials}
     stopped = [row for row in study.trials if row.reason == "the time budget was over"]
@@ -142,9 +214,10 @@ def test_time_budget_ends_the_trials_under_way(shards: Path, tmp_path: Path) -> 
     assert check_bundle(settings.folder / BEST)
 
 
-def test_killed_search_resumes_and_does_what_it_owes(shards: Path, tmp_path: Path) -> None:
+def test_killed_search_resumes_and_does_what_it_owes(bright: Path, tmp_path: Path) -> None:
     """kill -9 of the driver after the first finished trial: that trial stays, the others are run."""
-    settings = settings_for(shards, tmp_path / "experiments", name="killed", concurrent=1, trials=6)
+    more = {"epochs": 15, "trials": 5, "concurrent": 1, "scheduler": Scheduler(name="fifo")}
+    settings = settings_for(bright, tmp_path / "experiments", name="killed", **more)
     file = tmp_path / "killed.yaml"
     file.write_text(settings.dump_yaml())
     command = [sys.executable, "-m", "landsweep", "search", "run", str(file), "--no-register"]
@@ -160,9 +233,9 @@ def test_killed_search_resumes_and_does_what_it_owes(shards: Path, tmp_path: Pat
     before = {row.number: row for row in open_study(settings.experiments, "killed").trials}
     finished = [row for row in before.values() if row.state in ("complete", "pruned")]
     assert finished
-    assert len(finished) < 6, "the search was over before it was killed"
+    assert len(finished) < 5, "the search was over before it was killed"
     study = run_search(settings, Console(quiet=True), resume=True)
-    assert study.finished == 6
+    assert study.finished == 5
     for row in finished:
         assert study.trials[row.number] == row
     assert all(row.state != "running" for row in study.trials)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import FixedTrial
 
-from models.settings import Augment
+from models.settings import Augment, FitSettings, Loss, TrainSettings
 from pipelines.errors import SettingsError
 from tune.settings import SearchSettings, Space
 from tune.space import define, first_points
@@ -34,6 +34,11 @@ BASE: dict[str, Any] = {"name": "s", "data": "shards"}
         ({"space": {"bands": ["rgb", "rgb"]}}, "a choice is given twice"),
         ({"space": {"batch_size": [0]}}, "at least one patch"),
         ({"space": {"optimizer": ["sgd"]}}, 'unknown key "space.optimizer"'),
+        ({"space": {"loss": ["focus"]}}, "space.loss.0: input should be 'bce', 'focal'"),
+        ({"space": {"loss": ["bce", "bce"]}}, "a choice is given twice"),
+        ({"space": {"pretrained": []}}, "at least 1 item"),
+        ({"loss": {"gamma": -1}}, "loss.gamma: input should be greater than or equal to 0"),
+        ({"explain": 51}, "explain: input should be less than or equal to 50"),
         ({"augment": {"rotation": 90}}, "augment.rotation: input should be less than or equal to 45"),
         ({"gpus": -1}, "gpus: input should be greater than or equal to 0"),
     ],
@@ -64,6 +69,16 @@ def test_space_refuses_a_point_outside() -> None:
         define(Space())(FixedTrial(point))
 
 
+def test_losses_and_weights_to_start_from_are_drawn_only_where_somebody_asks_for_it() -> None:
+    space = Space(loss=["focal", "hybrid"], pretrained=["", "weights/landnet"])
+    assert list(Space().choices) == ["model", "bands", "batch_size"]
+    point = {"model": "landnet", "bands": "all", "batch_size": 16, "learning_rate": 1e-3, "weight_decay": 0.01}
+    point |= {"loss": "hybrid", "pretrained": "weights/landnet"}
+    trial = FixedTrial(point)
+    define(space)(trial)
+    assert trial.params == point
+
+
 def test_space_can_be_pickled_and_starts_with_every_model() -> None:
     assert pickle.loads(pickle.dumps(define(Space()))) is not None
     assert [point["model"] for point in first_points(Space())] == Space().model
@@ -73,6 +88,58 @@ def test_trial_settings_come_from_parameters_and_search() -> None:
     search = SearchSettings.parse(BASE | {"epochs": 7, "seed": 5, "gpus": 0.5})
     train = search.train_settings({"model": "resnet18", "bands": "rgb", "batch_size": 8, "learning_rate": 0.01})
     assert (train.model, train.epochs, train.seed, train.device) == ("resnet18", 7, 5, "cuda")
+
+
+FIXED: dict[str, Any] = {
+    "epochs": 7, "metric": "f1_macro", "patience": 3, "beta": 2, "loss": {"name": "focal", "gamma": 3},
+    "augment": {"mixup": 0.2}, "sampling": "weighted", "dropout": 0.1, "drop_path": 0.2, "warmup": 0.2,
+    "schedule": "plateau", "plateau_patience": 2, "plateau_factor": 0.5, "clip": 2, "ema": 0.9, "precision": "bf16",
+    "accumulate": 2, "compile": True, "seed": 5,
+}  # fmt: skip
+
+
+def test_whatever_a_run_can_be_told_and_is_not_drawn_is_the_same_in_every_trial() -> None:
+    assert set(FIXED) == set(FitSettings.model_fields)
+    search = SearchSettings.parse(BASE | FIXED)
+    expected = FitSettings.parse(FIXED)
+    train = search.train_settings({"model": "resnet18", "bands": "rgb", "pretrained": "hub"})
+    assert {name: getattr(train, name) for name in FIXED} == {name: getattr(expected, name) for name in FIXED}
+    assert (train.model, train.bands, train.pretrained) == ("resnet18", "rgb", "hub")
+    assert search.train_settings({"loss": "hybrid"}).loss == Loss(name="hybrid", gamma=3), (
+        "with the search's parameters"
+    )
+
+
+OLD = """
+name: first
+data: shards
+feed: auto
+experiments: experiments
+storage: ''
+metric: f1_macro
+trials: 12
+epochs: 10
+concurrent: 0
+time_budget: 0.0
+seed: 3
+cpus: 1.0
+gpus: 0.0
+space:
+  model: [landnet, resnet18]
+  bands: [all, rgb-nir-swir]
+  learning_rate: {low: 0.0005, high: 0.008, log: true}
+  weight_decay: {low: 0.001, high: 0.2, log: true}
+  batch_size: [16, 32, 64]
+scheduler: {name: asha, grace: 2, reduction: 3}
+augment: {flips: true, rotation: 0.0, erasing: 0.0, erasing_area: 0.2, jitter: 0.0, mixup: 0.0}
+"""
+
+
+def test_a_search_of_before_fit_settings_is_read_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "search.yaml").write_text(OLD)
+    search = SearchSettings.load(tmp_path / "search.yaml")
+    assert search == SearchSettings.parse(BASE | {"name": "first", "metric": "f1_macro", "seed": 3})
+    assert search.train_settings({}) == TrainSettings(metric="f1_macro", seed=3, device="cpu", threads=1)
 
 
 def test_every_trial_augments_as_the_search_says(tmp_path: Path) -> None:
