@@ -93,12 +93,22 @@ def run_rounds(contenders: Sequence[Contender], rounds: int, *, cold: bool) -> R
     return rates
 
 
+class Clock:
+    """Runs from where it is made to where it is stopped."""
+
+    def __init__(self) -> None:
+        self._own, self._every = seconds_below(os.getpid()), seconds_of_all()
+        self._started = time.perf_counter()
+
+    def stop(self, patches: int) -> Run:
+        wall = time.perf_counter() - self._started
+        own = seconds_below(os.getpid()) - self._own
+        return Run(patches, wall, own, max(0.0, seconds_of_all() - self._every - own))
+
+
 def _time(go: Go) -> Run:
-    own, every, started = seconds_below(os.getpid()), seconds_of_all(), time.perf_counter()
-    patches = go()
-    wall = time.perf_counter() - started
-    own = seconds_below(os.getpid()) - own
-    return Run(patches, wall, own, max(0.0, seconds_of_all() - every - own))
+    clock = Clock()
+    return clock.stop(go())
 
 
 def evict(files: Iterable[Path]) -> None:
@@ -139,9 +149,14 @@ def machine(folder: Path, results: Iterable[Rates]) -> str:
     number = folder.stat().st_dev
     device = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}").resolve()
     disk = "virtual disk: its host may have cached what is cold here" if "virtio" in str(device) else "local disk"
+    return f"{cores(results)}; {disk}"
+
+
+def cores(results: Iterable[Rates]) -> str:
+    """How many there are, and what others took of them."""
     every = [run for rates in results for runs in rates.runs.values() for run in runs]
     others = sum(run.others for run in every) / sum(run.wall for run in every)
-    return f"{len(os.sched_getaffinity(0))} cores, of which other programs had {others:.2f} in the mean; {disk}"
+    return f"{len(os.sched_getaffinity(0))} cores, of which other programs had {others:.2f} in the mean"
 
 
 def show(name: str, save: bool, *parts: RenderableType) -> None:
