@@ -161,8 +161,10 @@ def fit_all(shards: Path, entries: Sequence[Entry]) -> Iterator[dict[str, list[O
 
 
 def spread(values: Iterable[float]) -> str:
-    """Mean and standard deviation over fits, in percent."""
+    """Mean and standard deviation, if there are several, in percent."""
     values = [100 * each for each in values]
+    if len(values) == 1:
+        return f"{values[0]:.1f}"
     return f"{statistics.fmean(values):.1f} ± {statistics.pstdev(values):.1f}"
 
 
