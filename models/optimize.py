@@ -18,7 +18,8 @@ from models.settings import TrainSettings
 
 def create_optimizer(net: nn.Module, weight_decay: float) -> torch.optim.AdamW:
     """AdamW (Loshchilov and Hutter 2017) over what can be learned; its rate is set before each step."""
-    return torch.optim.AdamW(_groups(net, weight_decay), lr=0.0)
+    # Fused: one pass over the weights in place of a dozen; of the zoo, vgg19 has 140 million.
+    return torch.optim.AdamW(_groups(net, weight_decay), lr=0.0, fused=True)
 
 
 def _groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
