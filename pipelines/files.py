@@ -20,6 +20,7 @@ from pipelines.location import Location, unreachable
 
 _BLOCK = 1 << 20
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_ATTEMPTS = 100
 
 
 def write_whole(location: Location, data: bytes | str) -> None:
@@ -111,8 +112,7 @@ def exclusive(path: Location, what: str) -> Iterator[None]:
 
 def _open_locked(path: Path, what: str) -> TextIO:
     while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "a+")  # noqa: SIM115  the caller closes it
+        file = _open_in_its_folder(path)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -124,3 +124,13 @@ def _open_locked(path: Path, what: str) -> TextIO:
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 return file
         file.close()  # the one who held it has removed it meanwhile
+
+
+def _open_in_its_folder(path: Path) -> TextIO:
+    for _ in range(_ATTEMPTS):
+        # who held the lock before may remove the folder at any moment: after it was made, or while mkdir looks at it
+        with suppress(FileNotFoundError, FileExistsError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return open(path, "a+")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return open(path, "a+")

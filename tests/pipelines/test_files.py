@@ -5,9 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -107,3 +109,29 @@ def test_a_lock_that_its_holder_removes_is_taken_anew(tmp_path: Path) -> None:
             except BusyError:
                 continue
         process.wait()
+
+
+def test_a_folder_that_goes_while_the_lock_is_opened_is_made_anew(tmp_path: Path) -> None:
+    lock = tmp_path / "records" / "lock"
+    done = threading.Event()
+
+    def remove_whenever_empty() -> None:
+        while not done.wait(1e-5):
+            with suppress(OSError):
+                lock.parent.rmdir()
+
+    with ThreadPoolExecutor(1) as pool:
+        remover = pool.submit(remove_whenever_empty)
+        try:
+            for _ in range(300):
+                with exclusive(lock, "it"):
+                    lock.unlink()
+        finally:
+            done.set()
+        remover.result()
+
+
+def test_a_lock_in_no_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "records").symlink_to(tmp_path / "gone" / "too")
+    with pytest.raises(OSError, match="records"), exclusive(tmp_path / "records" / "lock", "it"):
+        pass
