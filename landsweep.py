@@ -344,7 +344,7 @@ app.command("export")(flags_of(ExportSettings, _export, arguments=("source",)))
 @models.command("list")
 def list_models(as_json: AsJson = False) -> None:
     """The models that have a short name; any other classification model of timm goes by timm's name."""
-    from models.settings import MODELS
+    from models.catalog import MODELS
 
     rows = [{"name": name, "what": each.what, "timm": each.timm or None} for name, each in MODELS.items()]
     numbers = [each.parameters for each in MODELS.values()]

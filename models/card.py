@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from models.catalog import MODELS
 from models.measures import METRICS
-from models.settings import MODELS, TrainSettings
+from models.settings import TrainSettings
 from pipelines.bands import SENTINEL2
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from models.catalog import MODELS
 from models.recipe import Recipe
-from models.settings import MODELS
 from pipelines.errors import SettingsError
 
 STRIDE = 32

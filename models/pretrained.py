@@ -12,15 +12,12 @@ No code in a file is run: a pickle that asks for anything but tensors and plain 
 from __future__ import annotations
 
 import pickle
-import socket
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 import torch
 from safetensors import SafetensorError
@@ -29,10 +26,11 @@ from torch import Tensor, nn
 
 from models.adapt import RGB, Inputs, LoadReport, adapt
 from models.bundle import WEIGHTS, check_bundle
+from models.hub import Hub
 from models.landnet import SIZES, LandNet, band_layers
 from models.zoo import ReflectanceNet, plan
 from pipelines.bands import is_coarse
-from pipelines.errors import ServiceError, SettingsError
+from pipelines.errors import SettingsError
 
 HUB = "hub"
 BACKBONE = "backbone."
@@ -52,50 +50,6 @@ class Naming:
 
     bands: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Hub:
-    """Where timm's weights are fetched from.
-
-    Args:
-        endpoint: URL; the Hugging Face hub's own client knows the usual one.
-        cache: folder; that of the client if not given.
-    """
-
-    endpoint: str | None = None
-    cache: Path | None = None
-
-    def fetch(self, repository: str) -> Path:
-        """The weights of a repository, from the cache or over the network.
-
-        Raises:
-            ServiceError: they are not in the cache, and the hub does not answer or does not have them.
-        """
-        from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
-
-        found = try_to_load_from_cache(repository, WEIGHTS, cache_dir=self.cache)
-        if isinstance(found, str):
-            return Path(found)
-        try:
-            _knock(self.endpoint or constants.ENDPOINT)
-            return Path(hf_hub_download(repository, WEIGHTS, cache_dir=self.cache, endpoint=self.endpoint, token=False))
-        except Exception as error:  # the client raises what its HTTP library, its lock or its disk raises
-            raise ServiceError(
-                f"weights {repository} are not in the cache, and the hub does not give them ({type(error).__name__})",
-                where="pretrained",
-                hint=f"Where there is internet, run `hf download {repository} {WEIGHTS} --local-dir weights`; "
-                f"then bring the file here and set pretrained to weights/{WEIGHTS}.",
-            ) from None
-
-
-def _knock(endpoint: str) -> None:
-    """Find out at once that nobody is there: the hub's client would try for half a minute."""
-    if getproxies():
-        return
-    parts = urlsplit(endpoint)
-    address = (parts.hostname or "", parts.port or (80 if parts.scheme == "http" else 443))
-    socket.create_connection(address, timeout=10).close()
 
 
 def load_pretrained(

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from models.catalog import MODELS
 from models.recipe import Recipe
-from models.settings import MODELS
 from models.zoo import ReflectanceNet, assemble, plan
 
 Operations = dict[str, dict[Any, int]]

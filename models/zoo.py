@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.catalog import MODELS, check_model
 from models.landnet import SIZES, STRIDE, LandNet
 from models.recipe import Recipe
-from models.settings import MODELS, check_model
 from pipelines.bands import PATCH_SIZE, is_coarse
 from pipelines.errors import BandError, SettingsError
 
@@ -96,7 +96,7 @@ def create_net(
     """Build a net, its weights drawn from `seed` (without touching the global generator if one is given) or loaded.
 
     Args:
-        name: see `models.settings.MODELS`, or timm's.
+        name: see `models.catalog.MODELS`, or timm's.
         mean, std: digital numbers, one a band, in the order of the channels.
         bands: names of the channels. By them landnet knows which are coarse, and pretrained weights are matched.
         image_size: pixels a side of the patches; transformers are built for it and take no other.

@@ -7,8 +7,8 @@ from itertools import chain
 import pytest
 import torch
 
+from models.catalog import MODELS
 from models.landnet import SIZES, Block, LandNet, Stem, band_layers
-from models.settings import MODELS
 from models.zoo import create_net
 from pipelines.bands import ALL_BANDS, is_coarse
 

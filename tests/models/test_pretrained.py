@@ -19,7 +19,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from models.adapt import CORRELATION, RGB, spread
-from models.pretrained import Hub, load_pretrained, read_tensors
+from models.hub import Hub
+from models.pretrained import load_pretrained, read_tensors
 from models.weights import write_bundle
 from models.zoo import ReflectanceNet, create_net
 from pipelines.bands import ALL_BANDS

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from landsweep import main
+from models.catalog import MODELS
 from models.diagram import short, write_diagram
-from models.settings import MODELS
 from models.stages import stages
 from models.summary import Summary, summarise
 from pipelines.bands import ALL_BANDS

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from models.bundle import CONFIG, BundleConfig
 from models.cam import cam_target
-from models.settings import MODELS, check_model
+from models.catalog import MODELS, check_model
 from models.weights import load_bundle, write_bundle
 from models.zoo import ReflectanceNet, assemble, create_net, plan
 from pipelines.bands import ALL_BANDS
