@@ -3,9 +3,10 @@
     python -m benchmarks.eurosat SHARDS [--models landnet=2,resnet18=2] [--weights FILE] [--epochs 20] [--save]
 
 SHARDS are EuroSAT's 13 bands at 64 px, one of ten classes a patch, in five folds. All nets have the same optimiser,
-schedule, flips and number of epochs; landnet has its usual learning rate, and timm's nets half of it. The regression
-is multinomial, on each band's mean and deviation, with the better of two penalties. With --weights, a net whose
-weights were learned on ImageNet is shown too, with and without them.
+schedule, flips and number of epochs; landnet has its usual learning rate, and timm's nets half of it. What another
+rate would do is shown by `--models resnet18@2e-3=1 --table eurosat-rates`. The regression is multinomial, on each
+band's mean and deviation, with the better of two penalties. With --weights, a net whose weights were learned on
+ImageNet is shown too, with and without them.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def regression(folds: list[Fold]) -> list[Outcome]:
     return found
 
 
-def table(found: dict[str, list[Outcome]]) -> Table:
+def rows(found: dict[str, list[Outcome]]) -> Table:
     """A row an entry."""
     result = Table("", "parameters", "seeds", "accuracy, %", "macro AP, %", "its spread over folds", "s/epoch")
     for name, outcomes in found.items():
@@ -66,9 +67,10 @@ def table(found: dict[str, list[Outcome]]) -> Table:
 
 def main(
     shards: Path,
-    models: Annotated[str, typer.Option(help="names, and with how many seeds each")] = MODELS,
+    models: Annotated[str, typer.Option(help="NAME@RATE=SEEDS of each; rate and seeds may be left out")] = MODELS,
     weights: Annotated[Path | None, typer.Option(help=f"ImageNet's, of {PRETRAINED}")] = None,
     epochs: Annotated[int, typer.Option()] = 20,
+    table: Annotated[str, typer.Option(help="what --save calls the table")] = "eurosat",
     save: Save = False,
 ) -> None:
     """Print accuracy and average precision of each net on patches it did not learn from."""
@@ -78,12 +80,16 @@ def main(
     known = {REGRESSION: regression(read_folds(shards))}
     note = "± is the deviation over seeds of the mean over folds; seconds on one thread, with validation"
     for found in fit_all(shards, entries):
-        show("eurosat", save, table(known | found), f"{FOLDS} folds, {epochs} epochs; {note}")
+        show(table, save, rows(known | found), f"{FOLDS} folds, {epochs} epochs; {note}")
 
 
-def _settings(model: str, epochs: int) -> TrainSettings:
-    own = model in SIZES
-    return TrainSettings(model=model, epochs=epochs, **({} if own else {"learning_rate": TIMM_RATE}))
+def _settings(wanted: str, epochs: int) -> TrainSettings:
+    """Of NAME or NAME@RATE."""
+    model, _, rate = wanted.partition("@")
+    usual = TrainSettings(model=model, epochs=epochs)
+    if rate or model not in SIZES:
+        return usual.model_copy(update={"learning_rate": float(rate or TIMM_RATE)})
+    return usual
 
 
 def _pretrained(weights: Path, epochs: int) -> list[Entry]:

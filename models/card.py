@@ -144,6 +144,8 @@ def _training(config: BundleConfig) -> Iterator[str]:
     elif "study" in trial:
         number = f", number {trial['number']}" if "number" in trial else ""
         yield f"- A trial of the search `{_text(trial['study'])}`{number}"
+    if "epoch" in trial:
+        yield f"- Weights: as they were after epoch {trial['epoch']}"
     yield f"- Seed: {config.seed}"
     if config.versions:
         yield f"- Versions: {', '.join(f'{name} {version}' for name, version in config.versions.items())}"

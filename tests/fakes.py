@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import socket
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import rasterio
@@ -17,6 +17,9 @@ from rasterio.io import MemoryFile
 from rasterio.transform import from_origin
 
 from pipelines.bands import ALL_BANDS, parse_bands
+
+if TYPE_CHECKING:
+    from pipelines.manifest import Part
 
 
 def stack(
@@ -125,7 +128,6 @@ def free_port() -> int:
 
 def write_dataset(folder: Path, rows: int, *, sizes: dict[str, int], rows_per_part: int = 100) -> Path:
     """A dataset of one split, `train`, without an archive: pixel (0, 0) of each band is the row's number."""
-    from pipelines.manifest import MANIFEST, BandColumn, Manifest, Statistics
     from pipelines.shards import write_part
 
     rng = np.random.default_rng(rows)
@@ -145,12 +147,27 @@ def write_dataset(folder: Path, rows: int, *, sizes: dict[str, int], rows_per_pa
             "labels": np.stack([rows_here % 2, rows_here % 3 == 0], axis=1).astype(np.uint8),
         }
         parts.append(write_part(folder, f"train/part-{number:05d}.parquet", columns, pixels))
+    return write_manifest(folder, sizes, ["odd", "third"], {"train": parts})
+
+
+def write_manifest(
+    folder: Path,
+    sizes: Mapping[str, int],
+    labels: Sequence[str],
+    splits: dict[str, list[Part]],
+    *,
+    mean: float = 0,
+    std: float = 1,
+) -> Path:
+    """What makes parts a dataset folder, which is given back: bands and their sizes, labels, statistics."""
+    from pipelines.manifest import MANIFEST, BandColumn, Manifest, Statistics
+
     manifest = Manifest(
         source={"name": "made up"},
         bands=[BandColumn(name=band, size=size) for band, size in sizes.items()],
-        label_names=["odd", "third"],
-        splits={"train": parts},
-        statistics={band: Statistics(mean=0, std=1) for band in sizes},
+        label_names=list(labels),
+        splits=splits,
+        statistics={band: Statistics(mean=mean, std=std) for band in sizes},
         label_counts={},
         country_counts={},
         dropped={},

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.feed import Split
-from pipelines.manifest import MANIFEST, BandColumn, Manifest, Statistics
 from pipelines.shards import write_part
+from tests.fakes import write_manifest
 
 SIZES = {"B04": 24, "B05": 12}
 LABELS = ["Bright corner", "Bright patch"]
@@ -46,18 +46,4 @@ def write_bright(folder: Path, rows: Mapping[str, int], *, rows_per_part: int = 
             pixels = {"B04": chunk["B04"][here], "B05": chunk["B04"][here, ::2, ::2].copy()}
             parts.append(write_part(folder, f"{name}/part-{place:05d}.parquet", columns, pixels))
         splits[name] = parts
-    manifest = Manifest(
-        source={"name": "made up"},
-        bands=[BandColumn(name=band, size=size) for band, size in SIZES.items()],
-        label_names=LABELS,
-        splits=splits,
-        statistics={band: Statistics(mean=1000, std=500) for band in SIZES},
-        label_counts={},
-        country_counts={},
-        dropped={},
-        unmapped={},
-        settings={},
-        versions={},
-    )
-    (folder / MANIFEST).write_text(manifest.model_dump_json())
-    return folder
+    return write_manifest(folder, SIZES, LABELS, splits, mean=1000, std=500)

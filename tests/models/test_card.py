@@ -86,9 +86,10 @@ def test_the_net_and_its_bands_are_described() -> None:
 
 def test_settings_are_told_apart_from_defaults_down_to_the_nested_ones() -> None:
     settings = TrainSettings(epochs=60, augment=Augment(rotation=15)).model_dump(mode="json")
-    trial = {"study": "first", "number": 4, "parameters": settings | {"moon": "full"}}
+    trial = {"study": "first", "number": 4, "epoch": 9, "parameters": settings | {"moon": "full"}}
     said = section(model_card(config_of(trial=trial), {}), "Training")
     assert "search `first`, number 4" in said
+    assert "after epoch 9" in said
     assert "Seed: 7" in said
     assert "torch 2.14.1" in said
     changed = {row[0]: row[1:] for row in rows_of(said)}
