@@ -10,7 +10,7 @@ field is one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Self
 
@@ -47,12 +47,19 @@ class Settings(BaseModel):
 
     def dump_yaml(self) -> str:
         """YAML text that `load` reads back into an equal object, one comment per described field."""
-        lines: list[str] = []
+        return "\n".join(self._lines()) + "\n"
+
+    def _lines(self) -> Iterator[str]:
         for name, value in self.model_dump(mode="json").items():
             description = type(self).model_fields[name].description
-            lines += [f"# {description}"] if description else []
-            lines.append(yaml.safe_dump({name: value}, sort_keys=False, allow_unicode=True).rstrip())
-        return "\n".join(lines) + "\n"
+            inner = getattr(self, name)
+            if description:
+                yield f"# {description}"
+            if isinstance(inner, Settings):
+                yield f"{name}:"
+                yield from (f"  {line}" for line in inner._lines())
+            else:
+                yield from yaml.safe_dump({name: value}, sort_keys=False, allow_unicode=True).rstrip().split("\n")
 
 
 def load_yaml(path: Path) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from pipelines.settings import Address, Settings
 class Range(Settings):
     """Real numbers from `low` to `high`, drawn evenly, or evenly over their logarithm."""
 
-    low: float
-    high: float
-    log: bool = False
+    low: float = Field(description="smallest")
+    high: float = Field(description="largest")
+    log: bool = Field(default=False, description="drawn evenly over the logarithm")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

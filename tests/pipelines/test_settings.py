@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import Field
 
 from pipelines.errors import SettingsError
@@ -13,6 +16,7 @@ from pipelines.settings import IngestSettings, Settings, load_yaml
 
 class Inner(Settings):
     rate: float = Field(default=0.1, gt=0, description="a number")
+    note: str = ""
 
 
 class Outer(Settings):
@@ -29,6 +33,13 @@ def write(folder: Path, text: str) -> Path:
 def test_dump_and_load_round_trip(tmp_path: Path) -> None:
     settings = IngestSettings(source=Path("in"), out=Path("out"), max_bad=0.5)
     assert IngestSettings.load(write(tmp_path, settings.dump_yaml())) == settings
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])), st.floats(min_value=1e-300, allow_infinity=False))
+def test_any_text_round_trips_in_settings_and_in_those_within(name: str, rate: float) -> None:
+    settings = Outer(name=name, inner=Inner(rate=rate, note=name))
+    with TemporaryDirectory() as folder:
+        assert Outer.load(write(Path(folder), settings.dump_yaml())) == settings
 
 
 def test_number_like_strings_become_numbers(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,14 @@ def test_template_reads_back(tmp_path: Path) -> None:
     settings = SearchSettings.parse(BASE)
     (tmp_path / "s.yaml").write_text(settings.dump_yaml())
     assert SearchSettings.load(tmp_path / "s.yaml") == settings
+
+
+def test_template_says_what_every_key_means() -> None:
+    lines = SearchSettings.parse(BASE).dump_yaml().split("\n")
+    keys = [place for place, line in enumerate(lines) if re.match(r" *\w+:", line)]
+    assert {"  rotation: 0.0", "    low: 0.0005"} < {lines[place] for place in keys}
+    for place in keys:
+        assert lines[place - 1].lstrip().startswith("# "), lines[place]
 
 
 @given(st.floats(5e-4, 8e-3), st.sampled_from([16, 32, 64]))
