@@ -1,4 +1,4 @@
-"""A Ray cluster apart from the tests' own, as `ray start --head` makes one, for drivers that join it and may die."""
+"""A Ray cluster apart from the tests' own, as `ray start --head` makes one: for drivers that may die, and for jobs."""
 
 from __future__ import annotations
 
@@ -15,26 +15,31 @@ from pipelines.cluster import LOOPBACK_ENV
 from tests.e2e.sockets import processes_below
 from tests.fakes import free_port
 
+RAY = str(Path(sys.executable).with_name("ray"))
 PORTS = ("port", "dashboard-port", "ray-client-server-port", "dashboard-agent-listen-port")
 
 
 @contextmanager
-def ray_head(folder: Path, num_cpus: int, **more: str) -> Iterator[dict[str, str]]:
-    """Yields the environment of a process that joins it, once it answers; `more` is what it has in its own too."""
+def ray_head(folder: Path, num_cpus: int, *, jobs: bool = False, **more: str) -> Iterator[dict[str, str]]:
+    """Yields the environment of a process that joins it once it answers, or with `jobs` of one that submits some;
+    `more` is what it has in its own too."""
     ports = {name: free_port() for name in PORTS}
     plain = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
     environment = plain | LOOPBACK_ENV | {"RAY_TMPDIR": str(folder)} | more
     flags = [f"--{name}={port}" for name, port in ports.items()]
-    ray = [str(Path(sys.executable).with_name("ray"))]
-    command = [*ray, "start", "--head", "--block", f"--num-cpus={num_cpus}", "--include-dashboard=false", *flags]
+    flags += [f"--num-cpus={num_cpus}", "--dashboard-host=127.0.0.1", f"--include-dashboard={str(jobs).lower()}"]
+    command = [RAY, "start", "--head", "--block", *flags]
     with open(folder / "log", "w") as log:
         process = subprocess.Popen(
             command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
     try:
         joined = environment | {"RAY_ADDRESS": f"127.0.0.1:{ports['port']}"}
+        if jobs:
+            joined = environment | {"RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{ports['dashboard-port']}"}
         deadline = time.monotonic() + 90
-        while subprocess.run([*ray, "status"], env=joined, capture_output=True).returncode:
+        answers = [RAY, *(("job", "list") if jobs else ("status",))]
+        while subprocess.run(answers, env=joined, capture_output=True).returncode:
             assert process.poll() is None, (folder / "log").read_text()
             assert time.monotonic() < deadline, "the cluster did not come up"
             time.sleep(0.2)

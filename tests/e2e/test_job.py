@@ -12,36 +12,21 @@ import pytest
 
 from models.bundle import check_bundle
 from models.report import METRIC_FILES
-from pipelines.cluster import LOOPBACK_ENV
-from tests.fakes import free_port
 from tests.models.bright import write_bright
+from tests.ray_head import RAY, ray_head
 from tune.settings import Scheduler, SearchSettings, Space
 from tune.study import BEST, open_study
 
 ROOT = Path(__file__).parents[2]
-RAY = str(Path(sys.executable).with_name("ray"))
 
 
 @pytest.fixture(scope="module")
 def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A cluster started by `ray start --head`, apart from the tests' own; yields the environment of its users."""
-    folder = tmp_path_factory.mktemp("ray")
-    ports = {
-        name: free_port()
-        for name in ("port", "dashboard-port", "ray-client-server-port", "dashboard-agent-listen-port")
-    }
-    plain = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # a cluster's machines have our packages at hand
-    environment = plain | LOOPBACK_ENV | {"RAY_TMPDIR": str(folder), "PATH": path}
-    flags = [f"--{name}={port}" for name, port in ports.items()]
-    command = [RAY, "start", "--head", "--block", "--num-cpus=3", "--dashboard-host=127.0.0.1", *flags]
-    with open(folder / "log", "w") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        yield environment | {"RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{ports['dashboard-port']}"}
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
+    """A cluster apart from the tests' own; yields the environment of its users."""
+    # a cluster's machines have our packages at hand
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    with ray_head(tmp_path_factory.mktemp("ray"), num_cpus=3, jobs=True, PATH=path) as environment:
+        yield environment
 
 
 @pytest.fixture
@@ -59,38 +44,13 @@ def search(tmp_path: Path) -> SearchSettings:
 
 
 def submit(environment: dict[str, str], file: Path) -> subprocess.CompletedProcess[str]:
-    command = [
-        RAY,
-        "job",
-        "submit",
-        "--working-dir",
-        ".",
-        "--",
-        "python",
-        "-m",
-        "landsweep",
-        "search",
-        "run",
-        str(file),
-    ]
+    program = ["python", "-m", "landsweep", "search", "run", str(file)]
+    command = [RAY, "job", "submit", "--working-dir", ".", "--", *program]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
-
-
-def _wait(environment: dict[str, str]) -> None:
-    import time
-
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        listed = subprocess.run([RAY, "job", "list"], env=environment, capture_output=True, text=True)
-        if listed.returncode == 0:
-            return
-        time.sleep(1)
-    pytest.fail(f"the cluster did not come up: {listed.stderr}")
 
 
 @pytest.mark.timeout(420)
 def test_search_runs_as_a_job(head: dict[str, str], search: SearchSettings, tmp_path: Path) -> None:
-    _wait(head)
     (tmp_path / "search.yaml").write_text(search.dump_yaml())
     ended = submit(head, tmp_path / "search.yaml")
     assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]
