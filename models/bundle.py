@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
 from models.recipe import Recipe
 from pipelines.errors import BundleError
@@ -25,6 +25,10 @@ from pipelines.settings import Settings
 
 FORMAT_VERSION = 1
 CONFIG, WEIGHTS, METRICS, CARD, EXAMPLE = "config.json", "model.safetensors", "metrics.json", "README.md", "example.tif"
+FILES = (WEIGHTS, METRICS, CARD, EXAMPLE)
+
+Deviation = Annotated[FiniteFloat, Field(ge=0)]
+Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
 
 _HINT = "Register the bundle again from its search, or use an older version."
 
@@ -39,12 +43,12 @@ class BundleConfig(Settings):
     label_names: list[str] = Field(description="classes in the order of the logits")
     in_chans: int
     bands: list[str] = Field(description="bands in the order of the channels")
-    mean: dict[str, float] = Field(description="band to mean digital number")
-    std: dict[str, float] = Field(description="band to standard deviation of digital numbers")
+    mean: dict[str, FiniteFloat] = Field(description="band to mean digital number")
+    std: dict[str, Deviation] = Field(description="band to standard deviation of digital numbers")
     image_size: int = Field(gt=0, description="pixels a side")
     scale: int = Field(default=10_000, description="digital numbers for reflectance 1.0")
-    temperature: float = Field(default=1.0, gt=0, description="logits are divided by it")
-    thresholds: dict[str, float] = Field(description="class to the probability from which it is predicted")
+    temperature: FiniteFloat = Field(default=1.0, gt=0, description="logits are divided by it")
+    thresholds: dict[str, Share] = Field(description="class to the probability from which it is predicted")
     dataset: str = Field(description="hash of the dataset's manifest")
     trial: dict[str, Any] = Field(default_factory=dict, description="study, number and parameters")
     seed: int = 0
@@ -92,11 +96,11 @@ def check_bundle(folder: Path) -> BundleConfig:
         BundleError: see `read_config`; or a file is missing, changed, or not of those that a bundle has.
     """
     config = read_config(folder)
-    if WEIGHTS not in config.files:
-        raise BundleError("config names no weights", where=str(folder), hint=_HINT)
+    if missing := [name for name in FILES if name not in config.files]:
+        raise BundleError(f"config names no {missing[0]}", where=str(folder), hint=_HINT)
     for name, checksum in config.files.items():
         file = folder / name
-        if name not in (WEIGHTS, METRICS, CARD, EXAMPLE):
+        if name not in FILES:
             raise BundleError(f'unexpected file "{name}"', where=str(folder), hint=_HINT)
         if not file.is_file():
             raise BundleError(f"{name} is missing", where=str(folder), hint=_HINT)

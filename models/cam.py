@@ -54,7 +54,7 @@ def cam_target(architecture: str, net: ReflectanceNet) -> tuple[nn.Module, Resha
     if kind == "swin_transformer":
         return backbone.get_submodule("norm"), _from_channels_last
     blocks, prefix = getattr(backbone, "blocks", None), getattr(backbone, "num_prefix_tokens", None)
-    if isinstance(blocks, nn.Sequential) and isinstance(prefix, int) and hasattr(blocks[-1], "norm1"):
+    if isinstance(blocks, nn.Sequential | nn.ModuleList) and isinstance(prefix, int) and hasattr(blocks[-1], "norm1"):
         # A class token sees the patch's tokens as the last block reads them, not as it leaves them.
         return blocks[-1].get_submodule("norm1"), partial(_from_tokens, prefix=prefix)
     return _last_grid(net)

@@ -15,7 +15,7 @@ from pipelines.errors import SettingsError, TrainingError
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
-_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "STATUS_ALLOC_FAILED")
 """How torch says so where it raises nothing but a RuntimeError."""
 
 

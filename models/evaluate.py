@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.calibrate import Calibration
-from models.device import autocast, own_memory_errors
+from models.device import own_memory_errors
 from models.team import ALONE, Team
 from models.zoo import ReflectanceNet
 from pipelines.batches import Batches
@@ -46,13 +46,14 @@ def evaluate(
     loss: nn.Module | None = None,
     *,
     batch_size: int = BATCH,
-    precision: str = "fp32",
     team: Team = ALONE,
 ) -> Evaluation:
-    """Run a net over a split, all workers of the team together; each gets the whole result.
+    """Run a net over a split in float32, all workers of the team together; each gets the whole result.
+
+    A batch that does not fit into memory is cut in halves until they do.
 
     Raises:
-        TrainingError: the split is empty, a batch does not fit into memory, or a logit is no finite number.
+        TrainingError: the split is empty, not even one patch fits into memory, or a logit is no finite number.
     """
     if not len(rows):
         raise TrainingError("there are no patches to score", hint="Ingest more.")
@@ -60,18 +61,28 @@ def evaluate(
     found: list[Tensor] = []
     total = 0.0
     plan = Plan(share=(team.number, team.size))
-    with own_memory_errors(f"a batch of {batch_size} patches of {size} px", "Use another device, or smaller batches."):
-        for images, labels in Batches(rows, batch_size * team.size, size, device=device, plan=plan):
-            if not len(images):
-                continue
-            with autocast(device, precision):
-                logits = net(images.contiguous(memory_format=torch.channels_last))
-            found.append(logits.float().cpu())
-            if loss is not None:
-                total += float(loss(logits, labels)) * len(images)
+    for images, labels in Batches(rows, batch_size * team.size, size, device=device, plan=plan):
+        if not len(images):
+            continue
+        logits = _logits(net, images.contiguous(memory_format=torch.channels_last))
+        found.append(logits.cpu())
+        if loss is not None:
+            total += float(loss(logits, labels)) * len(images)
     mine = torch.cat(found).numpy() if found else np.empty((0, rows.labels.shape[1]), np.float32)
     whole = team.join(mine, len(rows), batch_size * team.size)
     if not np.isfinite(whole).all():
         hint = "Lower the learning rate, and check the data with `landsweep data check`."
         raise TrainingError("the net gives no numbers", hint=hint)
     return Evaluation(whole, team.sum(total) / len(rows))
+
+
+def _logits(net: nn.Module, images: Tensor) -> Tensor:
+    try:
+        with own_memory_errors(f"a patch of {images.shape[-1]} px", "Use another device, or a smaller model."):
+            logits: Tensor = net(images)
+            return logits
+    except TrainingError:
+        half = len(images) // 2
+        if not half:
+            raise
+    return torch.cat([_logits(net, images[:half]), _logits(net, images[half:])])

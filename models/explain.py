@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.cam import cam_target
+from models.device import own_memory_errors
 from models.weights import Bundle
 from models.zoo import ReflectanceNet
 from pipelines.errors import BundleError, LabelError, SettingsError, nearest
@@ -60,7 +61,8 @@ def explain(bundle: Bundle, images: Tensor, label: str, method: str = GRADCAM) -
 
     Raises:
         LabelError: the model does not know the class.
-        SettingsError: there is no such method, or no layer of the net has a grid to look at.
+        SettingsError: there is no such method, or it finds no layer of the net to look at.
+        TrainingError: the batch does not fit into memory.
         BundleError: the net gives no finite numbers.
     """
     names = bundle.config.label_names
@@ -71,7 +73,12 @@ def explain(bundle: Bundle, images: Tensor, label: str, method: str = GRADCAM) -
     layer, reshape = cam_target(bundle.config.architecture, bundle.net)
     weigh = _by_gradient if method == GRADCAM else _by_ablation
     with _frozen(bundle.net):
-        raw = weigh(bundle.net, layer, reshape, bundle.net.prepare(images), names.index(label))
+        try:
+            with own_memory_errors(f"a batch of {len(images)} patches", "Explain fewer at a time."):
+                raw = weigh(bundle.net, layer, reshape, bundle.net.prepare(images), names.index(label))
+        except (RuntimeError, ValueError, AttributeError) as error:  # timm has a thousand nets
+            what = f"{method} finds nothing to look at in {bundle.config.architecture} ({type(error).__name__})"
+            raise SettingsError(what, where="method", hint="Try the other method, or another model.") from error
     if not np.isfinite(raw).all():
         what = "the net gives numbers that are not finite"
         raise BundleError(what, hint="Look at the patch's pixels; if these are sound, train the net again.")

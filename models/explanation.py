@@ -17,9 +17,11 @@ import numpy as np
 import torch
 
 from models.assess import examine
+from models.bundle import read_config
 from models.device import pick_device
 from models.gradcam_pages import ACTIVATIONS, open_shown, write_gradcam_pages
 from models.importance import BandImportance, band_importance, draw_importance
+from models.results import OTHER_DATA
 from models.run import find_bundle, own_results
 from models.settings import ExplainSettings
 from models.weights import Bundle, load_bundle
@@ -45,9 +47,10 @@ def explain_on(settings: ExplainSettings, progress: Callable[[int, int], None] =
         TrainingError: a batch does not fit into memory.
     """
     folder = find_bundle(settings.source, settings.checkpoint)
-    out = settings.out or own_results(settings.source, folder)
+    same = read_config(folder).dataset == open_dataset(settings.data).hash
+    out = settings.out or own_results(settings.source, folder, same_data=same)
     if out is None:
-        hint = "Name one with --out: a bundle's own folder is not written to."
+        hint = "Name one with --out: nothing is written to a bundle's own folder, nor to a run's of another dataset."
         raise SettingsError("no folder for the pages is given", where="out", hint=hint)
     check_out(out)
     if settings.threads:
@@ -60,9 +63,8 @@ def explain_on(settings: ExplainSettings, progress: Callable[[int, int], None] =
     measured = importance.as_dict()
     write_whole(out / f"{IMPORTANCE}.json", json.dumps(measured, ensure_ascii=False, indent=2) + "\n")
     write_whole(out / f"{IMPORTANCE}.png", png_of(draw_importance(importance, settings.split)))
-    same = bundle.config.dataset == open_dataset(settings.data).hash
     said = {"bundle": str(folder), "split": settings.split, "method": settings.method}
-    said |= {} if same else {"note": "this is not the dataset that the model was trained on"}
+    said |= {} if same else {"note": OTHER_DATA}
     files = [*(page.name for page in pages), ACTIVATIONS, f"{IMPORTANCE}.json", f"{IMPORTANCE}.png"]
     listed = [{"page": page.name, "patch": page.patch_id, "remarks": " ".join(page.remarks)} for page in pages]
     counted = {"out": str(out), "files": files, "patches measured": len(importance.logits)}

@@ -149,9 +149,8 @@ class Fit:
         return sample_weights(train.labels) if self.settings.sampling == "weighted" else None
 
     def _validate(self, validation: Rows, loss: nn.Module) -> Evaluation:
-        return evaluate(
-            self.kept, validation, self.size, self.device, loss, precision=self.settings.precision, team=self.team
-        )
+        """In full precision, whatever is trained in: temperature and thresholds are for the net that will be served."""
+        return evaluate(self.kept, validation, self.size, self.device, loss, team=self.team)
 
     def _epoch(
         self, batches: Batches, loss: nn.Module, call: Callable[[Tensor], Tensor], after_step: Callable[[Fit], None]

@@ -23,12 +23,19 @@ def create_optimizer(net: nn.Module, weight_decay: float) -> torch.optim.AdamW:
 
 
 def _groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Decay matrices and kernels only: decaying biases, norms and scales pulls them off their start for nothing."""
-    parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
-    return [
-        {"params": [each for each in parameters if each.squeeze().ndim > 1], "weight_decay": weight_decay},
-        {"params": [each for each in parameters if each.squeeze().ndim <= 1], "weight_decay": 0.0},
-    ]
+    """Decay matrices and kernels only: decaying biases, norms and scales pulls them off their start for nothing. So it
+    does embeddings of positions, which are matrices: timm's nets name these themselves."""
+    parameters = {name: parameter for name, parameter in net.named_parameters() if parameter.requires_grad}
+    spared = {
+        f"{prefix}.{name}".lstrip(".")
+        for prefix, module in net.named_modules()
+        if callable(names := getattr(module, "no_weight_decay", None))
+        for name in names()
+    }
+    flat = [each for name, each in parameters.items() if each.squeeze().ndim <= 1 or name in spared]
+    known = set(map(id, flat))
+    decayed = [each for each in parameters.values() if id(each) not in known]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": flat, "weight_decay": 0.0}]
 
 
 @dataclass

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from models.assess import Assessment, examine
+from models.bundle import read_config
 from models.device import pick_device
 from models.epochs import epochs_beside
 from models.extremes import bands_shown
@@ -38,6 +39,7 @@ from pipelines.stream import open_stream
 from pipelines.summary import check_out
 
 CALIBRATION = "calibration.json"
+OTHER_DATA = "this is not the dataset that the model was trained on"
 
 
 def score_bundle(settings: AssessSettings, tell: Tell = lambda _: None) -> dict[str, Any]:
@@ -51,7 +53,8 @@ def score_bundle(settings: AssessSettings, tell: Tell = lambda _: None) -> dict[
         SettingsError: nothing can be written to `out`.
     """
     folder = find_bundle(settings.source, settings.checkpoint)
-    out = settings.out or own_results(settings.source, folder)
+    same = read_config(folder).dataset == open_dataset(settings.data).hash
+    out = settings.out or own_results(settings.source, folder, same_data=same)
     if out is not None:
         check_out(out)
     if settings.threads:
@@ -59,9 +62,8 @@ def score_bundle(settings: AssessSettings, tell: Tell = lambda _: None) -> dict[
     bundle = load_bundle(folder, pick_device(settings.device))
     found = examine(bundle, settings.data, settings.split, batch_size=settings.batch_size)
     written = write_results(out, bundle, [found], settings.data, settings.explain, tell) if out is not None else []
-    same = bundle.config.dataset == open_dataset(settings.data).hash
     said = {"bundle": str(folder), "split": settings.split, "patches": len(found.predictions)}
-    said |= {} if same else {"note": "this is not the dataset that the model was trained on"}
+    said |= {} if same else {"note": OTHER_DATA + ("" if out else "; to keep results, name a folder with --out")}
     said |= {"out": str(out), "files": written} if out is not None else {}
     return said | {"metrics": found.metrics, "calibration": found.effect}
 
@@ -92,7 +94,7 @@ def write_results(
     Returns:
         The files, relative to `out`.
     """
-    effects = json.loads((out / CALIBRATION).read_text()) if (out / CALIBRATION).is_file() else {}
+    effects = _effects(out / CALIBRATION, tell)
     names = set()
     for each in found:
         split, metrics = each.predictions.split, each.metrics
@@ -111,6 +113,18 @@ def write_results(
     report = write_report(out, shown, rows=rows, epochs=epochs_beside(out / FILE))
     shown_too = write_insight(out, bundle, data, shown, explain, tell)
     return sorted({*names, CALIBRATION, FILE, *report.files, *shown_too})
+
+
+def _effects(path: Path, tell: Tell) -> dict[str, Any]:
+    """What calibration did to the splits that were scored before."""
+    try:
+        found = json.loads(path.read_bytes()) if path.is_file() else {}
+    except ValueError:
+        found = None
+    if isinstance(found, dict):
+        return found
+    tell(f"{path} is damaged; it is begun anew, with what is scored now.")
+    return {}
 
 
 def headline(metrics: dict[str, Any]) -> dict[str, float]:

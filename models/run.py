@@ -5,7 +5,7 @@
       checkpoints/best_acc/    bundle of the epoch with the best metric; best_loss/, final/ likewise
       checkpoints/state.pt     what an interrupted run goes on from
       logs/                    train.log, epochs.jsonl, TensorBoard's event files
-      results/                 metrics, predictions.npz, figures
+      results/                 metrics, predictions.npz, figures of best_acc; results_final/ of final, where asked for
 
 Flows in: settings and a dataset's manifest. Flows out: a `Run`, new, or as it was left. Nothing is read from a folder's
 name.
@@ -128,7 +128,8 @@ def reopen(given: RunSettings, folder: Path) -> tuple[Run, list[str]]:
         raise SettingsError("the run has ended, there is nothing to resume", where=str(folder), hint=hint)
     for name, value in _given(given):
         known = _value(run.settings, name)
-        if value != known and name.split(".")[0] not in MAY_CHANGE:
+        settled = name == "feed" and value == "auto"  # by what the run began with
+        if value != known and not settled and name.split(".")[0] not in MAY_CHANGE:
             what = f"the run has {name} {known}, not {value}"
             raise SettingsError(what, where=str(folder), hint="Leave it out, or begin another run with --out.")
     fresh = {name: getattr(given, name) for name in given.model_fields_set & MAY_CHANGE}
@@ -190,9 +191,15 @@ def find_bundle(source: Path, checkpoint: str = BEST_ACC) -> Path:
     return folder
 
 
-def own_results(source: Path, bundle: Path) -> Path | None:
-    """Where what is found out about a bundle goes if nobody says: to the run or search it is of; else nowhere."""
-    return None if bundle == source else source / RESULTS
+def own_results(source: Path, bundle: Path, *, same_data: bool) -> Path | None:
+    """Where what is found out about a bundle goes if nobody says: to the run or search it is of; else nowhere.
+
+    Results of a run are those of its best epoch; another of its bundles has its own beside them, such as
+    `results_final`. What another dataset says of it is none of the run's, nor is what is asked of a bundle alone.
+    """
+    if bundle == source or not same_data:
+        return None
+    return source / (RESULTS if bundle.name in (BEST_ACC, BEST) else f"{RESULTS}_{bundle.name}")
 
 
 def code_hash() -> str:

@@ -87,9 +87,17 @@ def train(
             tell(f"Interrupted. Go on with: landsweep train --out {folder} --resume")
             raise
         except TrainingError as error:
-            kept = f" What was reached before is kept in {run.checkpoints}." if run.checkpoints.is_dir() else ""
-            raise TrainingError(error.what, where=error.where, hint=error.hint + kept) from None
+            raise TrainingError(error.what, where=error.where, hint=error.hint + _kept(run)) from None
         return _finish(run, tell)
+
+
+def _kept(run: Run) -> str:
+    """What there is to go on with, as sentences."""
+    best = run.checkpoints / BEST_ACC
+    if not run.checkpoints.is_dir():
+        return ""
+    also = f", or begin another run from its best epoch: --pretrained {best}" if best.is_dir() else ""
+    return f" What was reached before is kept in {run.checkpoints}. Go on with --resume{also}."
 
 
 def check(settings: RunSettings) -> Manifest:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.bundle import CONFIG, EXAMPLE, METRICS, WEIGHTS, check_bundle, read_config
+from models.bundle import CARD, CONFIG, EXAMPLE, METRICS, WEIGHTS, check_bundle, read_config
 from models.explain import explain
 from models.weights import load_bundle, write_bundle
 from pipelines.errors import BundleError, LabelError
@@ -68,8 +68,14 @@ WRONG_CONFIGS: dict[str, tuple[dict[str, object], str]] = {
     "other weights": ({"architecture": "resnet18"}, "weights do not fit"),
     "unknown model": ({"architecture": "nonesuch"}, "weights do not fit"),
     "unknown key": ({"surprise": 1}, "config does not fit"),
-    "no weights": ({"files": {}}, "names no weights"),
-    "file outside": ({"files": {"../x": "0"}}, "names no weights"),
+    "no end to the temperature": ({"temperature": float("inf")}, "finite number"),
+    "threshold that is no number": ({"thresholds": {"x": float("nan")}}, "finite number"),
+    "threshold beyond 1": ({"thresholds": {"x": 1.5}}, "less than or equal to 1"),
+    "mean that is no number": ({"mean": {"B04": float("nan")}}, "finite number"),
+    "negative deviation": ({"std": {"B04": -1.0}}, "greater than or equal to 0"),
+    "no files": ({"files": {}}, "names no model.safetensors"),
+    "weights alone": ({"files": {WEIGHTS: "0"}}, "names no metrics.json"),
+    "file outside": ({"files": dict.fromkeys(("../x", WEIGHTS, METRICS, CARD, EXAMPLE), "0")}, r"unexpected file"),
 }
 
 

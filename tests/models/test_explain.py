@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
+from models.cam import cam_target
 from models.explain import METHODS, HeatMap, explain, explain_each
 from models.weights import Bundle
 from models.zoo import ReflectanceNet
@@ -33,9 +36,19 @@ FAMILIES = [
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.fixture(scope="module", params=["landnet-s", "test_resnet", "test_efficientnet"])
+NETS = {"landnet-s": 25, "test_resnet": 25, "test_efficientnet": 25, "test_convnext": 25, "test_vit": 80}
+"""What learns to find a bright corner, and in how many steps."""
+
+
+@cache
+def taught(name: str) -> Bundle:
+    return learned(name, SIZE, NETS[name])
+
+
+@pytest.fixture(params=["landnet-s", "test_resnet", "test_efficientnet"])
 def trained(request: pytest.FixtureRequest) -> Bundle:
-    return learned(request.param, SIZE)
+    """Nets whose last grid still lies where the patch's pixels do; see docs/explain.md for a ViT's."""
+    return taught(request.param)
 
 
 def bright(rows: int = 60) -> tuple[Tensor, list[int]]:
@@ -97,15 +110,16 @@ def test_heat_lies_in_the_corner_that_decides(trained: Bundle, method: str) -> N
     assert np.mean(np.array(shares) > chance) > 0.9
 
 
+@pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize("method", METHODS)
-def test_maps_hang_on_the_weights(trained: Bundle, method: str) -> None:
+def test_maps_hang_on_the_weights(name: str, method: str) -> None:
     """Adebayo et al., "Sanity checks for saliency maps", 2018: what stays when weights are random explains nothing.
 
     Of one random net the map may be like it: a bright corner stirs any net, and half of them take it for evidence.
     """
     images, _ = bright(30)
+    trained = taught(name)
     before = explain(trained, images, "Bright corner", method)
-    name = trained.config.architecture
     nudged, random = fresh(name, SIZE), [fresh(name, SIZE, seed=seed) for seed in range(1, 9)]
     state = trained.net.state_dict()
     nudged.net.load_state_dict({key: each * 1.001 if each.is_floating_point() else each for key, each in state.items()})
@@ -190,6 +204,19 @@ def test_each_patch_gets_the_classes_that_are_wanted_of_it() -> None:
     assert [tuple(heats) for heats in found] == wanted
     alone = explain(bundle, images[2:], "Bright corner")[0]
     np.testing.assert_allclose(found[2]["Bright corner"].heat, alone.heat, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["eva02_tiny_patch14_224", "beit_base_patch16_224"])
+def test_transformers_that_keep_their_blocks_in_a_list_are_looked_at_in_the_last(name: str) -> None:
+    net = fresh(name, SIZE).net
+    layer, _ = cam_target(name, net)
+    assert layer is net.backbone.get_submodule("blocks.11.norm1")
+
+
+def test_a_net_that_a_method_cannot_read_is_said_to_be_one() -> None:
+    bundle = fresh("xcit_nano_12_p8_224", SIZE)
+    with pytest.raises(SettingsError, match=r"gradcam finds nothing to look at in xcit_nano_12_p8_224"):
+        explain(bundle, corners(2, SIZE, 1)[0], LABELS[0])
 
 
 def test_what_is_asked_wrongly_is_said() -> None:

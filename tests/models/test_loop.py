@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -156,12 +157,29 @@ def test_activations_have_the_precision_asked_for_and_weights_stay_float32(
     precision: str, expected: torch.dtype
 ) -> None:
     fit = start(epochs=1, precision=precision)
-    seen: set[torch.dtype] = set()
-    fit.net.register_forward_hook(lambda net, inputs, logits: seen.add(logits.dtype))
+    seen: set[tuple[bool, torch.dtype]] = set()
+    fit.net.register_forward_hook(lambda net, inputs, logits: seen.add((net.training, logits.dtype)))
     (result,) = run(fit)
-    assert seen == {expected}
+    assert seen == {(True, expected), (False, torch.float32)}
     assert {each.dtype for each in fit.net.parameters()} == {torch.float32}
-    assert result.logits.dtype == np.float32
+    served = evaluate(fit.kept, bright_or_dark(32, 1), 24, CPU)
+    np.testing.assert_array_equal(result.logits, served.logits, "thresholds are fitted on what will be served")
+
+
+@pytest.mark.parametrize("room", [1, 5, 64])
+def test_a_batch_that_does_not_fit_into_memory_is_scored_in_parts(room: int) -> None:
+    net, sizes = linear().net.eval(), list[int]()
+
+    def ask(_: nn.Module, inputs: tuple[Tensor]) -> None:
+        if len(inputs[0]) > room:
+            torch.empty(10**15, dtype=torch.uint8)
+        sizes.append(len(inputs[0]))
+
+    rows = bright_or_dark(70, 1)
+    whole = evaluate(net, rows, 24, CPU).logits
+    net.register_forward_pre_hook(ask)
+    np.testing.assert_allclose(evaluate(net, rows, 24, CPU).logits, whole, rtol=1e-5)
+    assert (sum(sizes), max(sizes) <= room) == (70, True)
 
 
 def test_rare_classes_come_more_often_where_sampling_is_weighted() -> None:
@@ -216,6 +234,15 @@ def test_a_net_that_cannot_be_compiled_is_refused() -> None:
     without = config.patch({"cpp.cxx": (None, "/nonexistent"), "force_disable_caches": True})
     with without, pytest.raises(SettingsError, match=r"compile: the net cannot be compiled .* C\+\+ compiler"):
         run(linear(compile=True))
+
+
+def test_a_compiled_net_learns_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traced, but not turned into machine code: that takes a compiler, and a minute."""
+    traced = partial(torch.compile, backend="eager")
+    monkeypatch.setattr(torch, "compile", traced)
+    plain, compiled = start(epochs=1, ema=0.9), start(epochs=1, ema=0.9, compile=True)
+    np.testing.assert_array_equal(run(plain)[0].logits, run(compiled)[0].logits)
+    assert plain.net.state_dict().keys() == compiled.net.state_dict().keys()
 
 
 def test_empty_splits_are_refused() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from torch import nn
 
 from models.early import Patience
 from models.optimize import Schedule, create_optimizer
 from models.settings import TrainSettings
+from models.zoo import create_net
 
 
 def test_rate_rises_in_a_line_and_falls_along_a_cosine() -> None:
@@ -39,6 +42,19 @@ def test_matrices_decay_and_scales_do_not() -> None:
     assert (decayed["weight_decay"], free["weight_decay"]) == (0.1, 0)
     assert {tuple(each.shape) for each in decayed["params"]} == {(4, 3, 3, 3), (2, 4)}
     assert {tuple(each.shape) for each in free["params"]} == {(4,), (2,)}
+
+
+@pytest.mark.parametrize(
+    ("name", "spared"), [("test_vit", {"pos_embed"}), ("swin", {"relative_position_bias_table"}), ("landnet-s", set())]
+)
+def test_embeddings_of_positions_do_not_decay(name: str, spared: set[str]) -> None:
+    given: dict[str, Any] = {"mean": [0.0], "std": [1.0], "bands": ["B04"], "num_classes": 2, "image_size": 64}
+    net = create_net(name, **given)
+    names = {id(parameter): each for each, parameter in net.named_parameters()}
+    decayed, free = ({names[id(each)] for each in group["params"]} for group in create_optimizer(net, 0.1).param_groups)
+    assert decayed | free == set(names.values())
+    matrices = {each.rpartition(".")[2] for each in free if net.get_parameter(each).squeeze().ndim > 1}
+    assert matrices == spared
 
 
 def test_frozen_weights_are_left_out() -> None:

@@ -264,7 +264,8 @@ def test_only_what_changes_no_number_may_be_given_anew(dataset: Path, tmp_path: 
     other = write_bright(tmp_path / "other", ROWS | {"train": 71})
     with pytest.raises(ShardError, match="another dataset than the run's"):
         train(RunSettings(out=run, data=str(other)), resume=True)
-    train(RunSettings(out=run, data=str(dataset), accumulate=2, epochs=3, checkpoint_seconds=5), resume=True)
+    same = {"data": str(dataset), "epochs": 3, "feed": "auto"}
+    train(RunSettings.parse({"out": run, "accumulate": 2, "checkpoint_seconds": 5} | same), resume=True)
     assert open_run(run).settings.accumulate == 2
     with pytest.raises(SettingsError, match="the run has ended"):
         train(RunSettings(out=run), resume=True)
@@ -312,13 +313,25 @@ def test_divergence_keeps_what_was_reached_before(dataset: Path, tmp_path: Path)
     settings = settings_for(
         dataset, tmp_path / "run", learning_rate=10, weight_decay=10, warmup=0.9, clip=0, epochs=60, checkpoint_steps=1
     )
-    with pytest.raises(TrainingError, match=r"Lower the learning rate.* What was reached before is kept in") as caught:
+    said = r"Lower the learning rate.* What was reached before is kept in .* --pretrained .*/best_acc\."
+    with pytest.raises(TrainingError, match=said) as caught:
         train(settings)
     state = read_state(tmp_path / "run" / "checkpoints" / STATE)
     assert all(bool(tensor.isfinite().all()) for tensor in state["fit"]["net"].values())
     check_bundle(tmp_path / "run" / "checkpoints" / "best_acc")
     assert str(caught.value).split(".")[0] in (tmp_path / "run" / "logs" / "train.log").read_text()
     assert not open_run(tmp_path / "run").record.ended
+    best = tmp_path / "run" / "checkpoints" / "best_acc"
+    calmer = train(settings_for(dataset, tmp_path / "calmer", pretrained=str(best), epochs=1, test=False))
+    assert calmer["metrics"]["validation"]["ap_macro"] > 0.4, "the way out that it names is one"
+
+
+def test_patience_is_not_begun_anew_where_a_run_goes_on(dataset: Path, tmp_path: Path) -> None:
+    slow = {"epochs": 50, "patience": 2, "learning_rate": 1e-9, "test": False}
+    train(settings_for(dataset, tmp_path / "whole", **slow))
+    interrupt(settings_for(dataset, tmp_path / "halved", **slow), 7)
+    train(RunSettings(out=tmp_path / "halved"), resume=True)
+    assert len(tables(tmp_path / "halved")) == len(tables(tmp_path / "whole"))
 
 
 def test_training_stops_where_patience_ends(dataset: Path, tmp_path: Path) -> None:
@@ -355,6 +368,10 @@ def test_a_run_or_a_bundle_is_scored_again(
     assert found["metrics"]["ap_macro"] == pytest.approx(lowest["ap_macro"], abs=1e-6)
     assert "out" not in found, "a bundle's folder is not written to"
     assert "note" not in found
+    final = score_bundle(AssessSettings(source=run, data=str(dataset), checkpoint="final", explain=0))
+    assert final["out"] == str(run / "results_final")
+    assert (run / "results_final" / "visualizations" / "learning_curves.png").is_file()
+    assert json.loads((run / "results" / "best_test_metrics.json").read_text()) == before, "those of the best epoch"
     shutil.copytree(run / "checkpoints" / "best_loss", tmp_path / "search" / "checkpoints" / "best")
     search = AssessSettings(source=tmp_path / "search", data=str(dataset), split="validation", explain=1)
     found = score_bundle(search)
@@ -368,8 +385,17 @@ def test_scoring_what_does_not_fit_is_refused(
 ) -> None:
     run, _, _ = trained
     other = write_bright(tmp_path / "other", {"test": 12})
-    found = score_bundle(AssessSettings(source=run, data=str(other), out=tmp_path / "out", explain=0))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "calibration.json").write_text("junk")
+    told: list[str] = []
+    found = score_bundle(AssessSettings(source=run, data=str(other), out=tmp_path / "out", explain=0), told.append)
     assert found["note"] == "this is not the dataset that the model was trained on"
+    assert any("calibration.json is damaged" in line for line in told)
+    assert set(json.loads((tmp_path / "out" / "calibration.json").read_text())) == {"test"}
+    before = (run / "results" / "calibration.json").read_text()
+    found = score_bundle(AssessSettings(source=run, data=str(other), explain=0))
+    assert ("out" in found, "name a folder with --out" in found["note"]) == (False, True)
+    assert (run / "results" / "calibration.json").read_text() == before
     manifest = other / "manifest.json"
     manifest.write_text(manifest.read_text().replace(LABELS[0], "Dark corner"))
     for settings, kind, said in (

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from models.bundle import CONFIG
 from pipelines.bands import SENTINEL2
 from pipelines.patch import Patch, read_stack, write_stack
 from serve.predictor import Predictor
@@ -46,15 +49,18 @@ def test_order_of_the_patchs_bands_does_not_matter(predictor: Predictor) -> None
     assert predictor.predict([turned]) == predictor.predict([patch])
 
 
-def test_served_net_says_what_the_trained_net_says(predictor: Predictor) -> None:
-    patch = random_patch(2)
-    config = predictor.config
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+def test_served_net_says_what_the_trained_net_says(bundle: Path, temperature: float, tmp_path: Path) -> None:
+    config_file = Path(shutil.copytree(bundle, tmp_path / "bundle")) / CONFIG
+    config_file.write_text(json.dumps(json.loads(config_file.read_text()) | {"temperature": temperature}))
+    predictor = Predictor(tmp_path / "bundle", device="cpu")
+    patch, config = random_patch(2), predictor.config
     image = np.stack([np.kron(patch.pixels[b], np.ones((120 // len(patch.pixels[b]),) * 2)) for b in config.bands])
     with torch.inference_mode():
         logits = predictor.loaded.net.backbone(
             (torch.tensor(image, dtype=torch.float32)[None] - predictor.net.mean) / predictor.net.std
         )
-    expected = dict(zip(config.label_names, torch.sigmoid(logits)[0].tolist(), strict=True))
+    expected = dict(zip(config.label_names, torch.sigmoid(logits / temperature)[0].tolist(), strict=True))
     assert {each.label: each.probability for each in predictor.predict([patch])[0]} == pytest.approx(expected, abs=1e-5)
 
 
