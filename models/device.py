@@ -42,6 +42,17 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
 
 
 @contextmanager
+def tuned_kernels(device: torch.device) -> Iterator[None]:
+    """Have cuDNN try which of its kernels is quickest: batches of a fit are all alike. On a CPU nothing changes."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = before or device.type == "cuda"
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
+
+
+@contextmanager
 def own_memory_errors(what: str, hint: str) -> Iterator[None]:
     """Raise what says that memory is full as a TrainingError.
 

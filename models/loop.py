@@ -23,7 +23,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from models.augment import augment
 from models.checkpoint import read_state, write_state
-from models.device import autocast, own_compile_errors, own_memory_errors
+from models.device import autocast, own_compile_errors, own_memory_errors, tuned_kernels
 from models.ema import Average
 from models.evaluate import Evaluation, evaluate
 from models.losses import create_loss
@@ -161,7 +161,7 @@ class Fit:
         steps = len(batches)
         batches.epoch, batches.plan = self.done, replace(batches.plan, skip=self.step)
         what = f"a step of {self.settings.batch_size} patches of {self.size} px"
-        with own_memory_errors(what, _ROOM), own_compile_errors():
+        with own_memory_errors(what, _ROOM), own_compile_errors(), tuned_kernels(self.device):
             for images, labels in batches:
                 for group in self.optimizer.param_groups:
                     group["lr"] = self.schedule.rate(self.done * steps + self.step, self.settings.epochs * steps)
