@@ -5,6 +5,7 @@ Flows in: a loaded bundle and a dataset. Flows out: predictions, and metrics und
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -54,7 +55,11 @@ def examine(bundle: Bundle, data: Location | str, split: str, *, batch_size: int
     config = bundle.config
     manifest = open_dataset(data)
     if manifest.label_names != config.label_names:
-        raise BundleError("the dataset has other classes than the model", where=str(data))
+        raise BundleError(
+            f"the dataset has other classes than the model: {_difference(manifest.label_names, config.label_names)}",
+            where=str(data),
+            hint="Give the dataset that it was trained on, or one packed with the same classes in the same order.",
+        )
     device = next(bundle.net.parameters()).device
     rows = open_stream(data, split, config.bands, manifest)
     logits = evaluate(bundle.net, rows, config.image_size, device, batch_size=batch_size).logits
@@ -83,3 +88,10 @@ def compare(data: Location | str) -> dict[str, dict[str, Any]]:
         name: score(method(train, test), test.labels, manifest.label_names)
         for name, method in (("constant", constant), ("regression", band_regression))
     }
+
+
+def _difference(there: Sequence[str], known: Sequence[str]) -> str:
+    """How the classes of a dataset differ from those of a model, an example each way."""
+    extra = next((f'it has "{each}"' for each in there if each not in known), "")
+    missing = next((f'it lacks "{each}"' for each in known if each not in there), "")
+    return " and ".join(filter(None, (extra, missing))) or "they are in another order"

@@ -2,7 +2,7 @@
 
     bundle/
       model.safetensors   weights
-      config.json         timm's keys, and bands, statistics, thresholds by name; checksums of the other files
+      config.json         timm's keys, and bands, statistics, thresholds by name; checksums of all files, this one too
       README.md           model card, written from the config and the metrics
       metrics.json        what it reached on which split
       example.tif         one patch it can be tried on
@@ -12,7 +12,9 @@ Flows in: a folder. Flows out: a checked `BundleConfig`, or a BundleError that n
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -30,7 +32,7 @@ FILES = (WEIGHTS, METRICS, CARD, EXAMPLE)
 Deviation = Annotated[FiniteFloat, Field(ge=0)]
 Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
 
-_HINT = "Register the bundle again from its search, or use an older version."
+_HINT = "Copy the bundle again from where it was written, or take another one."
 
 
 class BundleConfig(Settings):
@@ -54,6 +56,7 @@ class BundleConfig(Settings):
     seed: int = 0
     versions: dict[str, str] = Field(default_factory=dict)
     files: dict[str, str] = Field(default_factory=dict, description="file to SHA-256")
+    checksum: str = Field(default="", description="SHA-256 of all the rest of this; see `checksum_of`")
 
     @model_validator(mode="after")
     def _fits_itself(self) -> Self:
@@ -66,24 +69,44 @@ class BundleConfig(Settings):
         return self
 
 
+def checksum_of(values: Mapping[str, Any]) -> str:
+    """SHA-256 of a config's values but `checksum`, as JSON with its keys sorted: what a hand has changed is not served.
+
+    Order counts in lists, such as the bands, and not in mappings, such as their means.
+    """
+    rest = {key: value for key, value in values.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def config_text(config: BundleConfig) -> str:
+    """What is written as config.json."""
+    values = config.model_dump(mode="json")
+    return json.dumps(values | {"checksum": checksum_of(values)}, ensure_ascii=False, indent=1)
+
+
 def read_config(folder: Path) -> BundleConfig:
     """Read a bundle's config.
 
     Raises:
-        BundleError: no bundle there, one of a newer format, or one whose parts contradict each other.
+        BundleError: no bundle there, one of a newer format, changed by hand, or one whose parts contradict each other.
     """
     path = folder / CONFIG
     if not path.is_file():
         what = f"not a bundle: {CONFIG} is missing" if folder.is_dir() else "no such bundle"
-        raise BundleError(what, where=str(folder), hint="A search writes its best one to experiments/NAME/best.")
+        hint = "Give the folder of a run or a search, or of one of its bundles, such as RUN/checkpoints/best_acc."
+        raise BundleError(what, where=str(folder), hint=hint)
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         version = values.get("format") if isinstance(values, dict) else None
         if version != FORMAT_VERSION:
             raise BundleError(f"format {version}, this version reads {FORMAT_VERSION}", where=str(path), hint=_HINT)
+        if values.get("checksum") != checksum_of(values):
+            raise BundleError("it was changed after it was written: its checksum differs", where=str(path), hint=_HINT)
         return BundleConfig.model_validate(values)
     except ValidationError as error:
-        reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        reason = (f"{key}: " if key else "") + str(first["msg"]).removeprefix("Value error, ")
         raise BundleError(f"config does not fit: {reason}", where=str(path), hint=_HINT) from None
     except ValueError:
         raise BundleError("config is damaged", where=str(path), hint=_HINT) from None

@@ -61,9 +61,17 @@ def cam_target(architecture: str, net: ReflectanceNet) -> tuple[nn.Module, Resha
 
 
 def _from_tokens(tokens: Tensor, prefix: int = 0) -> Tensor:
-    """(batch, prefix + h·w, channels) to (batch, channels, h, w), of square grids."""
-    side = math.isqrt(tokens.shape[1] - prefix)
-    return _from_channels_last(tokens[:, prefix:].reshape(len(tokens), side, side, -1))
+    """(batch, prefix + h·w, channels) to (batch, channels, h, w), of square grids; the prefix may come in later blocks.
+
+    Raises:
+        ValueError: the tokens are of no square grid.
+    """
+    count = tokens.shape[1]
+    for skipped in (prefix, 0):
+        side = math.isqrt(max(0, count - skipped))
+        if side * side == count - skipped:
+            return _from_channels_last(tokens[:, skipped:].reshape(len(tokens), side, side, -1))
+    raise ValueError(f"{count} tokens are no square grid")
 
 
 def _from_channels_last(maps: Tensor) -> Tensor:

@@ -45,11 +45,11 @@ def read_state(path: Path) -> dict[str, Any]:
     """
     data = path.read_bytes()
     if len(data) <= _DIGEST or hashlib.sha256(memoryview(data)[:-_DIGEST]).digest() != data[-_DIGEST:]:
-        raise TrainingError("checkpoint is damaged: its checksum differs", where=path.name)
+        raise TrainingError("checkpoint is damaged: its checksum differs", where=str(path))
     try:
         state: dict[str, Any] = torch.load(io.BytesIO(data[:-_DIGEST]), map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever the bytes lead it to
-        raise TrainingError(f"checkpoint is damaged ({type(error).__name__})", where=path.name) from None
+        raise TrainingError(f"checkpoint is damaged ({type(error).__name__})", where=str(path)) from None
     return state
 
 

@@ -15,12 +15,13 @@ from typing import Any
 from models.bundle import BundleConfig
 from models.checkpoint import PREVIOUS, STATE, push_state, read_state
 from models.early import Patience
+from models.find import BEST_ACC, BEST_LOSS, FINAL
 from models.judge import judge
 from models.keep import config_of, example_of
 from models.logs import Log
 from models.loop import EpochResult, Fit
 from models.measures import METRICS
-from models.run import BEST_ACC, BEST_LOSS, FINAL, Run
+from models.run import Run
 from models.state import capture, restore
 from models.weights import recover_bundle, write_bundle
 from pipelines.errors import TrainingError
@@ -35,7 +36,6 @@ class Course:
         run, fit: what is trained, and where it is kept.
         validation: the split that epochs are measured on.
         manifest: of the dataset.
-        tell: gets a line an epoch.
         clock: seconds, for the time between checkpoints.
     """
 
@@ -45,13 +45,13 @@ class Course:
         fit: Fit,
         validation: Rows,
         manifest: Manifest,
-        tell: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.run, self.fit, self.validation, self.manifest = run, fit, validation, manifest
         self.rows: list[dict[str, Any]] = []
         self.best, self.lowest = Patience(), Patience()
-        self._tell, self._clock = tell, clock
+        self.remarks: list[str] = []
+        self._clock = clock
         self._saved = self._begun = clock()
 
     @property
@@ -71,8 +71,9 @@ class Course:
                 state = read_state(self.run.checkpoints / name)
             except TrainingError as error:
                 if position == len(there) - 1:
-                    raise
-                self._tell(f"{error} Going on from the one before.")
+                    hint = "Begin the run anew, in another folder."
+                    raise TrainingError(error.what, where=error.where, hint=hint) from None
+                self.remarks.append(f"{error}. Going on from the one before.")
                 continue
             restore(self.fit, state["fit"])
             self.rows = state["rows"]

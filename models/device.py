@@ -23,14 +23,14 @@ def pick_device(name: str) -> torch.device:
     """`auto` takes a GPU if there is one; anything else is torch's own name.
 
     Raises:
-        TrainingError: there is no such device here.
+        SettingsError: there is no such device here.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError):
-        raise TrainingError(f'no device "{name}" here', hint="Use cpu, or auto.") from None
+        raise SettingsError(f'no device "{name}" here', where="device", hint="Use cpu, or auto.") from None
     return torch.device(name)
 
 

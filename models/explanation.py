@@ -19,10 +19,10 @@ import torch
 from models.assess import examine
 from models.bundle import read_config
 from models.device import pick_device
+from models.find import find_bundle, own_results
 from models.gradcam_pages import ACTIVATIONS, open_shown, write_gradcam_pages
 from models.importance import BandImportance, band_importance, draw_importance
 from models.results import OTHER_DATA
-from models.run import find_bundle, own_results
 from models.settings import ExplainSettings
 from models.weights import Bundle, load_bundle
 from pipelines.batches import assemble

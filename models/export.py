@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.bundle import EXAMPLE, WEIGHTS, BundleConfig
-from models.run import find_bundle
+from models.find import find_bundle
 from models.settings import ExportSettings
 from models.weights import Bundle, load_bundle
 from pipelines.batches import assemble

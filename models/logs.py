@@ -40,9 +40,13 @@ class Log:
         if rows:
             write_epochs(self._table, rows)
 
-    def say(self, line: str) -> None:
-        """One line of text, with its time."""
+    def note(self, line: str) -> None:
+        """One line of text, with its time, in the file alone."""
         self._text.write(f"{now()} {line}\n")
+
+    def say(self, line: str) -> None:
+        """The same, and told."""
+        self.note(line)
         self._tell(line)
 
     def epoch(self, rows: list[dict[str, Any]]) -> None:

@@ -39,8 +39,8 @@ from pipelines.feed import Rows
 from pipelines.plan import Plan
 
 _CALM = "Lower the learning rate, and check the data with `landsweep data check`."
-_HALF = "Use --precision bf16, whose range is that of fp32."
-_ROOM = "Raise --accumulate, which cuts the batch into parts; or lower --batch-size, or use --precision bf16."
+_HALF = "Lower the learning rate, or use --precision bf16, whose range is that of fp32."
+_ROOM = "Raise --accumulate, which cuts the batch into parts (a run goes on so, with --resume); or lower --batch-size."
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
     pretrained: hub                        timm's own, through the Hugging Face hub, kept in its cache
     pretrained: weights/resnet50.pth       a file of tensors: safetensors, or what `torch.save` wrote of a state dict
-    pretrained: experiments/first/best     a bundle: bands and classes are matched by name
+    pretrained: experiments/first          a bundle, or the best one of a run or a search: bands and classes are
+                                           matched by name
 
 Flows in: a fresh net and one of these. Flows out: the net with what fits, and a `LoadReport` that says what did.
 
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 
 from models.adapt import RGB, Inputs, LoadReport, adapt
 from models.bundle import WEIGHTS, check_bundle
+from models.find import find_bundle
 from models.hub import Hub
 from models.landnet import SIZES, LandNet, band_layers
 from models.zoo import ReflectanceNet, plan
@@ -150,6 +152,7 @@ def _unpickle(path: Path) -> Any:
 
 
 def _read_bundle(folder: Path, net: ReflectanceNet, name: str) -> tuple[dict[str, Tensor], Naming]:
+    folder = find_bundle(folder)
     config = check_bundle(folder)
     theirs = config.architecture_arguments or plan(config.architecture, config.image_size)
     base = theirs.timm.partition(".")[0]

@@ -24,20 +24,16 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from models.bundle import CONFIG
+from models.find import CHECKPOINTS, RECORD
 from models.settings import RunSettings
 from models.weights import installed_versions
-from pipelines.errors import BundleError, SettingsError, TrainingError
+from pipelines.errors import SettingsError, TrainingError
 from pipelines.files import write_whole
 from pipelines.manifest import Manifest
 from pipelines.settings import Settings
 from pipelines.summary import check_out
 
-RECORD = "run.json"
-CHECKPOINTS, LOGS, RESULTS = "checkpoints", "logs", "results"
-BEST_ACC, BEST_LOSS, FINAL = "best_acc", "best_loss", "final"
-BEST = "best"
-"""What a search has in their place."""
+LOGS = "logs"
 
 MAY_CHANGE = {
     "accumulate",
@@ -116,7 +112,8 @@ def reopen(given: RunSettings, folder: Path) -> tuple[Run, list[str]]:
     """Take up a run with the settings on record; what was given anew must be the same, or one of `MAY_CHANGE`.
 
     Returns:
-        The run, and what differs from when it was begun and may change its numbers, as sentences.
+        The run, not yet written down, as what is given may yet be refused; and what differs from when it was begun and
+        may change its numbers, as sentences.
 
     Raises:
         SettingsError: there is no such run, it has ended, or other settings are given.
@@ -135,7 +132,8 @@ def reopen(given: RunSettings, folder: Path) -> tuple[Run, list[str]]:
     fresh = {name: getattr(given, name) for name in given.model_fields_set & MAY_CHANGE}
     notes = [f"{name} is {new} now, {old} when the run was begun." for name, new, old in _differences(run.record)]
     resumed = [*run.record.resumed, now()]
-    return run.write(settings=run.settings.model_copy(update=fresh), resumed=resumed), notes
+    record = run.record.model_copy(update={"settings": run.settings.model_copy(update=fresh), "resumed": resumed})
+    return replace(run, record=record), notes
 
 
 def open_run(folder: Path) -> Run:
@@ -168,38 +166,6 @@ def folder_of(settings: RunSettings) -> Path:
     """Where a run is kept."""
     plain = re.sub(r"[^A-Za-z0-9_.]+", "_", f"{settings.model}-{settings.bands}".replace("-", "_"))
     return settings.out or Path("experiments") / f"{plain}_{settings.seed}"
-
-
-def find_bundle(source: Path, checkpoint: str = BEST_ACC) -> Path:
-    """The bundle that is meant by a folder: the folder itself, or one of a run's, or a search's best.
-
-    Raises:
-        BundleError: there is none.
-    """
-    if (source / CONFIG).is_file():
-        return source
-    if not source.is_dir():
-        raise BundleError("no such folder", where=str(source), hint="Give the folder of a run or of a bundle.")
-    folder = source / CHECKPOINTS / checkpoint
-    if checkpoint == BEST_ACC and not folder.exists():
-        folder = source / CHECKPOINTS / BEST
-    if not (folder / CONFIG).is_file():
-        there = [each.parent.name for each in sorted((source / CHECKPOINTS).glob(f"*/{CONFIG}"))]
-        hint = f"It has: {', '.join(there)}." if there else "Give the folder of a run or of a bundle."
-        what = f'the run has no bundle "{checkpoint}"' if (source / RECORD).is_file() else "no bundle there"
-        raise BundleError(what, where=str(source), hint=hint)
-    return folder
-
-
-def own_results(source: Path, bundle: Path, *, same_data: bool) -> Path | None:
-    """Where what is found out about a bundle goes if nobody says: to the run or search it is of; else nowhere.
-
-    Results of a run are those of its best epoch; another of its bundles has its own beside them, such as
-    `results_final`. What another dataset says of it is none of the run's, nor is what is asked of a bundle alone.
-    """
-    if bundle == source or not same_data:
-        return None
-    return source / (RESULTS if bundle.name in (BEST_ACC, BEST) else f"{RESULTS}_{bundle.name}")
 
 
 def code_hash() -> str:

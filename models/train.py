@@ -7,6 +7,7 @@ Flows in: `RunSettings`. Flows out: the folder that `models.run` describes. A ru
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -18,17 +19,18 @@ from models.bundle import EXAMPLE
 from models.checkpoint import drop_states
 from models.course import Course
 from models.device import pick_device
+from models.find import BEST_ACC, RESULTS
 from models.keep import image_size, net_of
 from models.logs import Log
 from models.loop import Fit
 from models.results import headline, score_splits, write_results
-from models.run import BEST_ACC, RESULTS, Run, begin, folder_of, now, open_run, reopen
+from models.run import Run, begin, folder_of, now, open_run, reopen
 from models.settings import RunSettings
 from models.team import ALONE, Team
 from models.weights import load_bundle, write_bundle
 from models.zoo import plan
 from pipelines.bands import parse_bands
-from pipelines.errors import SettingsError, ShardError, TrainingError
+from pipelines.errors import InputError, SettingsError, ShardError, TrainingError
 from pipelines.files import exclusive
 from pipelines.location import locate
 from pipelines.manifest import Manifest, open_dataset
@@ -87,17 +89,22 @@ def train(
             tell(f"Interrupted. Go on with: landsweep train --out {folder} --resume")
             raise
         except TrainingError as error:
-            raise TrainingError(error.what, where=error.where, hint=error.hint + _kept(run)) from None
+            hint = " ".join(filter(None, (error.hint, _kept(run))))
+            raise TrainingError(error.what, where=error.where, hint=hint) from None
+        except InputError:
+            if not resume and not run.checkpoints.is_dir():
+                shutil.rmtree(folder)  # a run that was refused has never been
+            raise
         return _finish(run, tell)
 
 
 def _kept(run: Run) -> str:
-    """What there is to go on with, as sentences."""
-    best = run.checkpoints / BEST_ACC
+    """What is left of a run that went wrong, as a sentence."""
     if not run.checkpoints.is_dir():
         return ""
-    also = f", or begin another run from its best epoch: --pretrained {best}" if best.is_dir() else ""
-    return f" What was reached before is kept in {run.checkpoints}. Go on with --resume{also}."
+    best = run.checkpoints / BEST_ACC
+    also = f"; another run can begin from its best epoch, with --pretrained {best}" if best.is_dir() else ""
+    return f"What was reached before is kept in {run.checkpoints}{also}."
 
 
 def check(settings: RunSettings) -> Manifest:
@@ -132,7 +139,7 @@ def _reopen(given: RunSettings, folder: Path, tell: Tell) -> Run:
     if check(run.settings).hash != run.record.data:
         hint = "Give the one that the run was begun with, or begin another run."
         raise ShardError("this is another dataset than the run's", where=run.settings.data, hint=hint)
-    return run
+    return run.write()
 
 
 def fit_run(run: Run, *, progress: Progress, tell: Tell, team: Team = ALONE) -> None:
@@ -145,7 +152,7 @@ def fit_run(run: Run, *, progress: Progress, tell: Tell, team: Team = ALONE) -> 
     splits = open_rows(settings.data, manifest, ("train", "validation"), bands, settings.feed)
     learned, validation = splits
     fit = Fit(net_of(settings, manifest), settings, image_size(manifest), pick_device(settings.device), team)
-    course = Course(run, fit, validation, manifest, tell)
+    course = Course(run, fit, validation, manifest)
     course.resume()
     steps = fit.steps(len(learned))
 
@@ -155,7 +162,7 @@ def fit_run(run: Run, *, progress: Progress, tell: Tell, team: Team = ALONE) -> 
 
     with Log(run.folder, course.rows, tell) if team.leads else nullcontext() as log:
         if log:
-            _introduce(log, fit, settings, len(learned), len(validation))
+            _introduce(log, course, settings, len(learned), len(validation))
         try:
             for epoch in () if course.over else fit.epochs(learned, validation, after_step):
                 progress(fit.done * steps, settings.epochs * steps)
@@ -164,16 +171,19 @@ def fit_run(run: Run, *, progress: Progress, tell: Tell, team: Team = ALONE) -> 
                     break
         except TrainingError as error:
             if log:
-                log.say(f"ended: {error}")
+                log.note(f"ended: {error}")
             raise
 
 
-def _introduce(log: Log, fit: Fit, settings: RunSettings, learned: int, validation: int) -> None:
+def _introduce(log: Log, course: Course, settings: RunSettings, learned: int, validation: int) -> None:
+    fit = course.fit
     count = sum(each.numel() for each in fit.net.parameters())
     log.say(
         f"{settings.model} with {count:,} parameters on {settings.bands}; {learned:,} patches to learn from, "
         f"{validation:,} to validate on; {fit.device}, {settings.precision}"
     )
+    for remark in course.remarks:
+        log.say(remark)
     if fit.net.pretrained:
         log.say(str(fit.net.pretrained))
     if fit.done or fit.step:

@@ -23,7 +23,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from models.bundle import CARD, CONFIG, EXAMPLE, METRICS, WEIGHTS, BundleConfig, check_bundle
+from models.bundle import CARD, CONFIG, EXAMPLE, METRICS, WEIGHTS, BundleConfig, check_bundle, config_text
 from models.card import model_card
 from models.zoo import ReflectanceNet, assemble, plan
 from pipelines.errors import BundleError, SettingsError
@@ -106,7 +106,7 @@ def _write_files(
     (aside / CARD).write_text(model_card(config, metrics, parameters), encoding="utf-8")
     files = {name: sha256_of(aside / name) for name in (WEIGHTS, METRICS, CARD, EXAMPLE)}
     config = config.model_copy(update={"files": files})
-    (aside / CONFIG).write_text(config.model_dump_json(indent=1), encoding="utf-8")
+    (aside / CONFIG).write_text(config_text(config), encoding="utf-8")
     for name in (*files, CONFIG):
         sync(aside / name)
     return config

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.bundle import WEIGHTS, BundleConfig, check_bundle, read_config
+from models.find import find_bundle
 from pipelines.errors import InputError, NotFoundError, nearest
 from pipelines.files import commit, exclusive, sync, write_whole
 
@@ -46,12 +47,16 @@ def list_entries(registry: Path) -> list[Entry]:
 def add_bundle(registry: Path, name: str, bundle: Path, *, promote: bool = True) -> Entry:
     """Copy a bundle into the registry as the next version, or find the version that holds it already.
 
+    Args:
+        bundle: its folder, or that of a run or a search, of which the best one is taken.
+
     Raises:
-        BundleError: it is damaged.
+        BundleError: there is none, or it is damaged.
         InputError: the name cannot be used.
     """
     if not _NAME.fullmatch(name):
         raise InputError(f'"{name}" cannot name a model', hint="Use letters, digits, dots, dashes and underscores.")
+    bundle = find_bundle(bundle)
     config = check_bundle(bundle)
     folder = registry / name
     with exclusive(folder / ".lock", f'a registration of "{name}"'):
@@ -148,7 +153,8 @@ def _set_current(folder: Path, version: int) -> None:
 
 
 def _same(one: BundleConfig, other: BundleConfig) -> bool:
-    return one.files[WEIGHTS] == other.files[WEIGHTS] and one.thresholds == other.thresholds
+    weights = one.files[WEIGHTS] == other.files[WEIGHTS]
+    return weights and (one.temperature, one.thresholds) == (other.temperature, other.thresholds)
 
 
 def _copy(bundle: Path, target: Path) -> None:

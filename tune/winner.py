@@ -71,8 +71,8 @@ def _noted(settings: SearchSettings, best: TrialRow, checkpoint: Path) -> list[s
 
 def _write(settings: SearchSettings, best: TrialRow, checkpoint: Path, tell: Tell) -> None:
     from models.device import pick_device
+    from models.find import RESULTS
     from models.results import score_splits, write_results
-    from models.run import RESULTS
     from models.weights import load_bundle, write_bundle
     from tune.trial import BUNDLE
 

@@ -57,7 +57,7 @@ def test_help_names_every_verb() -> None:
         (["search", "run", "{full}/nodata.yaml"], "no such dataset folder"),
         (["search", "show", "absent", "--experiments", "{empty}"], 'no study "absent"'),
         (["search", "init", "{full}/note.yaml"], "file exists already"),
-        (["registry", "add", "x", "absent"], "no such bundle"),
+        (["registry", "add", "x", "absent"], "no such folder"),
         (["registry", "promote", "x", "1", "--folder", "{empty}"], 'no model "x" in the registry'),
         (["serve", "--registry", "{empty}", "--port", "{free}"], "no model is registered"),
         (["serve", "--host", "0.0.0.0"], "loopback only"),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from models.bundle import CARD, CONFIG, EXAMPLE, METRICS, WEIGHTS, check_bundle, read_config
+from models.bundle import CARD, CONFIG, EXAMPLE, METRICS, WEIGHTS, check_bundle, checksum_of, read_config
 from models.explain import explain
 from models.weights import load_bundle, write_bundle
 from pipelines.errors import BundleError, LabelError
@@ -25,8 +27,10 @@ def copy(bundle: Path, tmp_path: Path) -> Path:
 
 
 def change_config(folder: Path, **values: object) -> None:
+    """As somebody writes it who has another config, its checksum too."""
     path = folder / CONFIG
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+    changed = json.loads(path.read_text()) | values
+    path.write_text(json.dumps(changed | {"checksum": checksum_of(changed)}))
 
 
 def test_round_trip(bundle: Path, tmp_path: Path) -> None:
@@ -48,6 +52,26 @@ def test_band_order_and_statistics_travel_by_name(shards: Path, tmp_path: Path) 
     swapped["mean"] = dict(reversed(swapped["mean"].items()))
     (tmp_path / "a" / CONFIG).write_text(json.dumps(swapped))
     assert torch.equal(load_bundle(tmp_path / "a").net.mean, first.net.mean)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda config: config["bands"].reverse(),
+        lambda config: config["label_names"].reverse(),
+        lambda config: config["thresholds"].update(dict.fromkeys(config["thresholds"], 0.01)),
+        lambda config: config.update(temperature=2.0),
+        lambda config: config["mean"].update(B04=1.0),
+        lambda config: config.pop("checksum"),
+    ],
+)
+def test_a_config_that_a_hand_has_changed_is_refused(copy: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """It would still fit the weights, and serve other predictions without a word."""
+    config = json.loads((copy / CONFIG).read_text())
+    change(config)
+    (copy / CONFIG).write_text(json.dumps(config))
+    with pytest.raises(BundleError, match="changed after it was written"):
+        read_config(copy)
 
 
 @pytest.mark.parametrize("name", [WEIGHTS, METRICS, EXAMPLE])

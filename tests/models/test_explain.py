@@ -213,10 +213,33 @@ def test_transformers_that_keep_their_blocks_in_a_list_are_looked_at_in_the_last
     assert layer is net.backbone.get_submodule("blocks.11.norm1")
 
 
+@pytest.mark.parametrize("name", ["cait_xxs24_224", "xcit_nano_12_p8_224"])
+def test_a_class_token_that_comes_in_late_is_not_cut_off_before(name: str) -> None:
+    bundle = fresh(name, SIZE)
+    layer, reshape = cam_target(name, bundle.net)
+    tokens, grid = list[Tensor](), bundle.net.recipe.padded(SIZE) // (16 if "cait" in name else 8)
+    layer.register_forward_hook(lambda _module, _given, output: tokens.append(output))
+    bundle.net(corners(2, SIZE, 1)[0])
+    assert reshape is not None
+    torch.testing.assert_close(reshape(tokens[0]), tokens[0].transpose(1, 2).reshape(2, -1, grid, grid))
+
+
 def test_a_net_that_a_method_cannot_read_is_said_to_be_one() -> None:
-    bundle = fresh("xcit_nano_12_p8_224", SIZE)
-    with pytest.raises(SettingsError, match=r"gradcam finds nothing to look at in xcit_nano_12_p8_224"):
-        explain(bundle, corners(2, SIZE, 1)[0], LABELS[0])
+    class Deaf(nn.Module):
+        """No gradient comes to its grid."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.features = nn.Conv2d(2, 2, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            found: Tensor = self.features(x).detach().mean((2, 3)) * x.mean()
+            return found
+
+    template = fresh("landnet-s", 40)
+    bundle = Bundle(template.config, ReflectanceNet(Deaf(), [0.0] * 2, [1.0] * 2).eval())
+    with pytest.raises(SettingsError, match=r"gradcam finds nothing to look at in landnet-s"):
+        explain(bundle, torch.full((1, 2, 8, 8), 3.0), LABELS[0])
 
 
 def test_what_is_asked_wrongly_is_said() -> None:

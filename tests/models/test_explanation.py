@@ -22,7 +22,7 @@ from models.gradcam_pages import ACTIVATIONS, PAGES, write_gradcam_pages
 from models.settings import ExplainSettings
 from models.weights import Bundle, load_bundle, write_bundle
 from models.zoo import create_net
-from pipelines.errors import BundleError, PredictionsError
+from pipelines.errors import BundleError, PredictionsError, SettingsError
 from pipelines.manifest import open_dataset
 from pipelines.patch import Patch
 from pipelines.stream import open_stream
@@ -160,7 +160,7 @@ def test_wrong_use_ends_with_one_message_and_writes_nothing(
     given = {"source": "{place}/bundle", "data": "{place}/data", "out": str(tmp_path / "out")} | changed
     given = {key: value.format(place=place) for key, value in given.items()}
     flags = [word for key, value in given.items() if key != "source" and value for word in (f"--{key}", value)]
-    assert call(monkeypatch, given["source"], *flags) == (1 if "device" in changed else 2)
+    assert call(monkeypatch, given["source"], *flags) == 2
     printed = capsys.readouterr()
     assert said in " ".join(printed.err.split())
     assert "Traceback" not in printed.err
@@ -170,9 +170,14 @@ def test_wrong_use_ends_with_one_message_and_writes_nothing(
 def test_another_dataset_than_that_of_training_is_said(place: Path, tmp_path: Path) -> None:
     other = write_bright(tmp_path / "data", {"train": 4, "validation": 4, "test": 5})
     shutil.copytree(place / "bundle", tmp_path / "run" / "checkpoints" / "final")
-    told = explain_on(ExplainSettings(source=tmp_path / "run", data=str(other), checkpoint="final", patches=1))
-    assert (told["bundle"], told["out"]) == (str(tmp_path / "run/checkpoints/final"), str(tmp_path / "run/results"))
-    assert files_in(tmp_path / "run" / "results") == set(told["files"]), "a run's pages go to its own results"
+    settings = ExplainSettings(source=tmp_path / "run", data=str(place / "data"), checkpoint="final", patches=1)
+    told = explain_on(settings)
+    out = tmp_path / "run" / "results_final"
+    assert (told["bundle"], told["out"]) == (str(tmp_path / "run/checkpoints/final"), str(out))
+    assert files_in(out) == set(told["files"]), "a run's pages go to its own results"
+    with pytest.raises(SettingsError, match=r"no folder for the pages is given.* of another dataset"):
+        explain_on(settings.model_copy(update={"data": str(other)}))
+    told = explain_on(settings.model_copy(update={"data": str(other), "out": tmp_path / "out"}))
     assert told["note"] == "this is not the dataset that the model was trained on"
 
 

@@ -19,9 +19,10 @@ from safetensors.torch import load_file
 
 from models.bundle import WEIGHTS, check_bundle, read_config, read_metrics
 from models.checkpoint import PREVIOUS, STATE, read_state
+from models.find import RECORD
 from models.graph import FILE
 from models.results import score_bundle
-from models.run import RECORD, folder_of, open_run
+from models.run import folder_of, open_run
 from models.saved import read_predictions
 from models.settings import AssessSettings, RunSettings
 from models.train import train
@@ -228,7 +229,9 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
     state.write_bytes(state.read_bytes()[:-1])
     ears = Ears()
     ears.run(RunSettings(out=tmp_path / "run"), resume=True)
-    assert any("checkpoint is damaged" in line and "the one before" in line for line in ears.lines)
+    said = "checkpoint is damaged: its checksum differs. Going on from the one before."
+    assert any(line.endswith(said) for line in ears.lines)
+    assert said in (tmp_path / "run" / "logs" / "train.log").read_text()
     assert_same_weights(tmp_path / "run", trained[0])
 
 
@@ -236,7 +239,10 @@ def test_both_checkpoints_damaged_end_the_run(dataset: Path, tmp_path: Path) -> 
     interrupt(settings_for(dataset, tmp_path / "run", checkpoint_steps=1), 8)
     for name in (STATE, PREVIOUS):
         (tmp_path / "run" / "checkpoints" / name).write_bytes(b"junk" * 100)
-    with pytest.raises(TrainingError, match="checkpoint is damaged"):
+    said = (
+        r"run/checkpoints/state.previous.pt: checkpoint is damaged.*\. Begin the run anew.*\. What was reached before"
+    )
+    with pytest.raises(TrainingError, match=said):
         train(RunSettings(out=tmp_path / "run"), resume=True)
 
 
@@ -262,8 +268,15 @@ def test_only_what_changes_no_number_may_be_given_anew(dataset: Path, tmp_path: 
         with pytest.raises(SettingsError, match=said):
             train(RunSettings.parse({"out": run} | more), resume=True)
     other = write_bright(tmp_path / "other", ROWS | {"train": 71})
-    with pytest.raises(ShardError, match="another dataset than the run's"):
-        train(RunSettings(out=run, data=str(other)), resume=True)
+    record = (run / RECORD).read_bytes()
+    for wrong, kind, said in (
+        ({"data": other}, ShardError, "another dataset than the run's"),
+        ({"data": tmp_path}, ShardError, "not a dataset"),
+        ({"device": "nix"}, SettingsError, 'no device "nix" here'),
+    ):
+        with pytest.raises(kind, match=said):
+            train(RunSettings.parse({"out": run} | wrong), resume=True)
+        assert (run / RECORD).read_bytes() == record, "what was refused is not on record"
     same = {"data": str(dataset), "epochs": 3, "feed": "auto"}
     train(RunSettings.parse({"out": run, "accumulate": 2, "checkpoint_seconds": 5} | same), resume=True)
     assert open_run(run).settings.accumulate == 2
@@ -295,6 +308,9 @@ def test_what_is_wrong_is_said_before_anything_is_written(dataset: Path, tmp_pat
         (settings_for(dataset, out, bands="B09"), BandError, "B09"),
         (settings_for(dataset, out, model="Landnet"), SettingsError, "unknown model"),
         (settings_for(dataset, dataset / "manifest.json"), SettingsError, "not a folder"),
+        (settings_for(dataset, out, batch_size=1), SettingsError, "batch norm needs 2 patches"),
+        (settings_for(dataset, out, pretrained=str(tmp_path / "absent")), SettingsError, "no such file of weights"),
+        (settings_for(dataset, out, device="nix"), SettingsError, 'device: no device "nix" here'),
     ):
         with pytest.raises(kind, match=said):
             train(settings)
@@ -321,8 +337,7 @@ def test_divergence_keeps_what_was_reached_before(dataset: Path, tmp_path: Path)
     check_bundle(tmp_path / "run" / "checkpoints" / "best_acc")
     assert str(caught.value).split(".")[0] in (tmp_path / "run" / "logs" / "train.log").read_text()
     assert not open_run(tmp_path / "run").record.ended
-    best = tmp_path / "run" / "checkpoints" / "best_acc"
-    calmer = train(settings_for(dataset, tmp_path / "calmer", pretrained=str(best), epochs=1, test=False))
+    calmer = train(settings_for(dataset, tmp_path / "calmer", pretrained=str(tmp_path / "run"), epochs=1, test=False))
     assert calmer["metrics"]["validation"]["ap_macro"] > 0.4, "the way out that it names is one"
 
 

@@ -11,7 +11,7 @@ import torch
 from pytorch_grad_cam import GradCAM
 from torch import Tensor, nn
 
-from models.bundle import CONFIG, BundleConfig
+from models.bundle import CONFIG, BundleConfig, config_text
 from models.cam import cam_target
 from models.catalog import MODELS, check_model
 from models.weights import load_bundle, write_bundle
@@ -200,11 +200,11 @@ def test_bundle_without_a_recipe_is_one_of_before(tmp_path: Path) -> None:
     write_bundle(tmp_path / "bundle", net, config_of("test_resnet", ["B04"], ["a", "b"]), {}, patch_of(["B04"]))
     config = BundleConfig.model_validate_json((tmp_path / "bundle" / CONFIG).read_text())
     old = config.model_copy(update={"architecture_arguments": None})
-    (tmp_path / "bundle" / CONFIG).write_text(old.model_dump_json())
+    (tmp_path / "bundle" / CONFIG).write_text(config_text(old))
     images = torch.rand(2, 1, 40, 40)
     assert torch.equal(load_bundle(tmp_path / "bundle").net(images), net(images))
     wrong = config.model_copy(update={"architecture_arguments": net.recipe.model_copy(update={"image_size": 64})})
-    (tmp_path / "bundle" / CONFIG).write_text(wrong.model_dump_json())
+    (tmp_path / "bundle" / CONFIG).write_text(config_text(wrong))
     with pytest.raises(BundleError, match="image size"):
         load_bundle(tmp_path / "bundle")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.bundle import CONFIG
+from models.bundle import CONFIG, config_text, read_config
 from pipelines.bands import SENTINEL2
 from pipelines.patch import Patch, read_stack, write_stack
 from serve.predictor import Predictor
@@ -51,8 +50,8 @@ def test_order_of_the_patchs_bands_does_not_matter(predictor: Predictor) -> None
 
 @pytest.mark.parametrize("temperature", [1.0, 2.5])
 def test_served_net_says_what_the_trained_net_says(bundle: Path, temperature: float, tmp_path: Path) -> None:
-    config_file = Path(shutil.copytree(bundle, tmp_path / "bundle")) / CONFIG
-    config_file.write_text(json.dumps(json.loads(config_file.read_text()) | {"temperature": temperature}))
+    file = Path(shutil.copytree(bundle, tmp_path / "bundle")) / CONFIG
+    file.write_text(config_text(read_config(bundle).model_copy(update={"temperature": temperature})))
     predictor = Predictor(tmp_path / "bundle", device="cpu")
     patch, config = random_patch(2), predictor.config
     image = np.stack([np.kron(patch.pixels[b], np.ones((120 // len(patch.pixels[b]),) * 2)) for b in config.bands])
