@@ -287,5 +287,5 @@ def test_thresholds_maximise_f1_and_distrust_rare_classes() -> None:
 def test_unknown_model_and_device() -> None:
     with pytest.raises(SettingsError, match='Did you mean "resnet18"'):
         create_net("resnet8", mean=[0], std=[1], bands=["B04"], num_classes=2)
-    with pytest.raises(TrainingError, match='no device "cuda:9"'):
+    with pytest.raises(SettingsError, match='no device "cuda:9"'):
         pick_device("cuda:9")
