@@ -36,7 +36,10 @@ from pipelines.stream import open_stream
 
 PAGES, ACTIVATIONS = "gradcam_visualizations", "activations.pdf"
 TITLES = {"gradcam": "Grad-CAM", "ablationcam": "Ablation-CAM"}
-NOTE = "Each class is scaled to its own peak: colour says where, not how much. Lines are at half of the peak."
+NOTE = (
+    "Each class is scaled to its own peak: colour says where, not how much. Lines around a class are at half of its "
+    "peak; a number beside its peak has a line to it."
+)
 
 _OWN = re.compile(r"(best|worst)_\d+\.png")
 

@@ -2,7 +2,8 @@
 
 Flows in: a thumbnail, and heat maps by class. Flows out: blended pixels, or a figure with a legend that names every
 class in full. Colours of classes are `pipelines.labels.colour_of`'s, and as some lie close to each other, and not
-everybody sees them, each class also has a number, at the peak of its heat and in the legend.
+everybody sees them, each class also has a number, at the peak of its heat and in the legend; see `markers` for peaks
+that coincide.
 """
 
 from __future__ import annotations
@@ -19,12 +20,16 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from models.explain import HeatMap
+from models.markers import draw_markers
 from models.panels import CELL, fold, grid_places, heading_room, named, title_room
 from pipelines.canvas import blank
 from pipelines.errors import SettingsError
 from pipelines.labels import colour_of
 
 Picture = NDArray[np.uint8]
+
+OUTLINED = 5
+"""Classes that get a line in the picture of all: nobody can follow more."""
 
 _STRONGEST = 0.8  # share of a class's colour, or of the heat's, at its peak
 _FAINT = 0.02  # heat below which a pixel belongs to no class
@@ -92,9 +97,9 @@ def draw_overlay(shown: Explained, heading: str, note: str = "", *, each: bool =
         each: also a picture a class.
     """
     labels = list(shown.heats)
-    titles = _level(
-        ["The patch", "All classes together", *([_title(shown, label) for label in labels] if each else [])]
-    )
+    many = sum(heat.evidence for heat in shown.heats.values()) > OUTLINED
+    together = named("All classes together", f"lines around the {OUTLINED} largest" if many else "")
+    titles = _level(["The patch", together, *([_title(shown, label) for label in labels] if each else [])])
     places, width, depth = grid_places(titles, _SIDE + 0.25)
     words = _legend(shown, width)
     top, foot = heading_room(heading, width), fold(note, width, 0.075) if note else ""
@@ -111,9 +116,7 @@ def draw_overlay(shown: Explained, heading: str, note: str = "", *, each: bool =
     ]
     cells[0].imshow(shown.picture, interpolation="nearest")
     cells[1].imshow(blend(shown.picture, shown.heats), interpolation="nearest")
-    for number, label in enumerate(labels, start=1):
-        if shown.heats[label].evidence:
-            _mark(cells[1], shown.heats[label].heat, label, number)
+    _mark(cells[1], shown)
     for axes, label in zip(cells[2:], labels, strict=each):
         axes.imshow(blend_one(shown.picture, shown.heats[label]), interpolation="nearest")
         if not shown.heats[label].evidence:
@@ -142,21 +145,29 @@ def _cell(figure: Figure, title: str, left: float, down: float) -> Axes:
     return axes
 
 
-def _mark(axes: Axes, heat: NDArray[np.float32], label: str, number: int) -> None:
-    """The class's number where its heat peaks, and a line around what is above half of that."""
-    if heat.min() < 0.5:  # else there is nothing to draw a line between
-        axes.contour(heat, levels=[0.5], colors=[colour_of(label)], linewidths=1.2)
-    row, column = np.unravel_index(int(heat.argmax()), heat.shape)
-    side = heat.shape[0]
-    across, down = (float(np.clip(each, 0.05 * side, 0.95 * side)) for each in (column, row))
-    box = {"boxstyle": "circle,pad=0.2", "facecolor": colour_of(label), "edgecolor": "black", "linewidth": 0.8}
-    axes.text(across, down, str(number), ha="center", va="center", fontsize=8, color=_ink(label), bbox=box)
+def _mark(axes: Axes, shown: Explained) -> None:
+    """Each class's number where its heat peaks, and a line around what is above half of that."""
+    heats = {number: each.heat for number, each in enumerate(shown.heats.values(), start=1) if each.evidence}
+    colours = {number: colour_of(label) for number, label in enumerate(shown.heats, start=1)}
+    for number in _outlined(heats):
+        if heats[number].min() < 0.5:  # else there is nothing to draw a line between
+            axes.contour(heats[number], levels=[0.5], colors=[colours[number]], linewidths=1.2)
+    peaks = {}
+    for number, heat in heats.items():
+        row, column = divmod(int(heat.argmax()), heat.shape[1])
+        peaks[number] = (float(column), float(row))
+    if peaks:
+        draw_markers(axes, peaks, colours, next(iter(heats.values())).shape[0])
 
 
-def _ink(label: str) -> str:
-    """Black or white, whichever is easier to read on the class's colour."""
-    red, green, blue = to_rgb(colour_of(label))
-    return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.45 else "white"
+def _outlined(heats: Mapping[int, NDArray[np.float32]]) -> list[int]:
+    """The classes that get a line: all if they are few, else those that have most of the picture's pixels."""
+    if len(heats) <= OUTLINED:
+        return list(heats)
+    stack = np.stack(list(heats.values()))
+    won = np.bincount(stack.argmax(axis=0)[stack.max(axis=0) > _FAINT], minlength=len(heats))
+    most = np.lexsort((-stack.sum(axis=(1, 2)), -won))[:OUTLINED].tolist()
+    return [number for place, number in enumerate(heats) if place in most]
 
 
 def _legend(shown: Explained, width: float) -> list[tuple[str, str]]:

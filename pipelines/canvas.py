@@ -15,10 +15,12 @@ from itertools import cycle
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.typing import ColorType
 
 DPI = 100
 
@@ -64,6 +66,19 @@ def thousands(value: float, _: int | None = None) -> str:
 
 
 THOUSANDS = FuncFormatter(thousands)
+
+
+def signed(value: float, decimals: int = 0) -> str:
+    """With its sign, a true minus where it is below 0; what rounds to 0 has none."""
+    text = f"{value:+.{decimals}f}"
+    return text[1:] if float(text) == 0 else text.replace("-", "−")
+
+
+def ink_on(colour: ColorType) -> str:
+    """Black or white, whichever contrasts more with a colour, by the relative luminance of WCAG 2.2."""
+    shares = np.array(to_rgb(colour))
+    linear = np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
+    return "black" if linear @ (0.2126, 0.7152, 0.0722) > 0.179 else "white"  # where both contrasts are 4.6
 
 
 def offsets(series: int, width: float) -> list[float]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
+from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from models.explain import HeatMap
-from models.overlay import Explained, blend, blend_one, draw_overlay, grey
+from models.markers import RADIUS, places_for, radius_for
+from models.overlay import OUTLINED, Explained, blend, blend_one, draw_overlay, grey
 from pipelines.canvas import png_of
 from pipelines.errors import SettingsError
 from pipelines.labels import LABEL_NAMES, colour_of
@@ -89,3 +91,43 @@ def test_a_name_is_no_formula_and_even_heat_needs_no_line() -> None:
     even = HeatMap(np.ones((12, 12), np.float32), True)
     one, other = (png_of(draw_overlay(Explained(PICTURE, {"a $b_c$ d": even}), "x", each=True)) for _ in range(2))
     assert one == other
+
+
+@pytest.mark.parametrize("count", [1, 2, 19, 43])
+@pytest.mark.parametrize("spread", [0.0, 0.05, 0.5])
+def test_no_number_covers_another_wherever_their_peaks_are(count: int, spread: float) -> None:
+    peaks = (0.5 + spread * np.random.default_rng(count).uniform(-1, 1, (count, 2))).clip(0, 1)
+    radius = radius_for(count)
+    places = places_for(peaks, radius)
+    gaps = np.linalg.norm(places[:, None] - places, axis=2) + 9 * np.eye(count)
+    assert gaps.min() > 2 * radius
+    assert radius <= places.min() + 1e-9
+    assert places.max() <= 1 - radius + 1e-9
+
+
+def test_a_number_that_finds_its_peak_free_stays_there() -> None:
+    peaks = np.array([[0.2, 0.2], [0.2, 0.2], [0.2, 0.31], [0.8, 0.5], [1.0, 0.0]])
+    places = places_for(peaks, RADIUS)
+    np.testing.assert_array_equal(places[[0, 3]], peaks[[0, 3]])
+    np.testing.assert_allclose(places[4], [1 - RADIUS, RADIUS])
+    assert np.linalg.norm(places[1] - peaks[1]) < 4 * RADIUS
+
+
+def test_classes_with_one_peak_have_their_numbers_apart() -> None:
+    heats = dict.fromkeys(LABEL_NAMES, heat_at((5, 5)))
+    figure = draw_overlay(Explained(PICTURE, heats), "a patch")
+    png_of(figure)
+    boxes = [each.get_window_extent() for each in figure.axes[1].texts]
+    assert len(boxes) == len(LABEL_NAMES)
+    assert not any(one.overlaps(other) for place, one in enumerate(boxes) for other in boxes[:place])
+
+
+@pytest.mark.parametrize(("count", "lined"), [(5, [1, 2, 3, 4, 5]), (7, [3, 4, 5, 6, 7])])
+def test_of_many_classes_the_largest_have_lines(count: int, lined: list[int]) -> None:
+    heats = {
+        name: heat_at(*((row, column) for column in range(row + 1))) for row, name in enumerate(LABEL_NAMES[:count])
+    }
+    figure = draw_overlay(Explained(PICTURE, heats), "a patch")
+    drawn = [to_rgb(each.get_edgecolor()[0][:3]) for each in figure.axes[1].findobj(QuadContourSet)]
+    assert drawn == [to_rgb(colour_of(LABEL_NAMES[number - 1])) for number in lined]
+    assert ("All classes together lines around the 5 largest" in texts(figure)) is (count > OUTLINED)
