@@ -19,16 +19,20 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 from torch import Tensor
 
 from models.device import own_memory_errors
 from models.evaluate import BATCH
 from models.weights import Bundle
-from pipelines.canvas import BLUE, blank, room_for, tidy, wrap
+from pipelines.canvas import BLUE, blank, ink_on, room_for, signed, tidy, wrap
 from pipelines.errors import ShardError
 
 Values = NDArray[np.float32]
+
+_LEAST = 0.5  # percentage points that have the strongest colours at least: what is written as 0.0 stays pale
 
 
 @dataclass(frozen=True)
@@ -107,14 +111,18 @@ def draw_importance(found: BandImportance, of: str) -> Figure:
     values = 100 * found.probabilities.mean(axis=0).T  # (classes, bands), in percentage points
     bands, names = found.bands, found.label_names
     table = max(0.3, room_for(names)) * len(names)
-    figure = blank(max(6.5, 3.4 + 0.48 * len(bands)), 2.9 + table)
+    figure = blank(max(6.5, 3.4 + 0.48 * len(bands)), 3.5 + table)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[1.1, table])
     upper.bar(range(len(bands)), list(found.strength.values()), color=BLUE, width=0.7)
     upper.set_ylabel("mean change of\na logit", fontsize=8)
     upper.tick_params(labelsize=8)
     tidy(upper)
     upper.set_title("How far each band moves the classes, whichever way", fontsize=9)
-    _draw_table(lower, values)
+    image = _draw_table(lower, values)
+    scale = figure.colorbar(image, ax=lower, location="bottom", shrink=0.7, aspect=40, pad=0.15 / table)
+    scale.ax.xaxis.set_major_formatter(FuncFormatter(_point))
+    scale.set_label("percentage points", fontsize=8)
+    scale.ax.tick_params(labelsize=8)
     lower.set_xticks(range(len(bands)), bands, fontsize=8)
     lower.set_yticks(range(len(names)), [wrap(name) for name in names], fontsize=8)
     title = "Change of each class's probability, in percentage points, when the band is taken away"
@@ -126,11 +134,17 @@ def draw_importance(found: BandImportance, of: str) -> Figure:
     return figure
 
 
-def _draw_table(axes: Axes, values: NDArray[np.float32]) -> None:
-    most = max(float(np.abs(values).max()), 1e-9)
-    axes.imshow(values, cmap="PuOr", norm=TwoSlopeNorm(0, -most, most), aspect="auto")
+def _draw_table(axes: Axes, values: NDArray[np.float32]) -> AxesImage:
+    most = max(float(np.abs(values).max()), _LEAST)
+    image = axes.imshow(values, cmap="PuOr", norm=TwoSlopeNorm(0, -most, most), aspect="auto")
+    fills = image.to_rgba(values)
     for (row, column), value in np.ndenumerate(values):
-        ink = "white" if abs(value) > 0.7 * most else "black"
-        axes.text(column, row, f"{value:+.1f}", ha="center", va="center", fontsize=7, color=ink)
+        ink = ink_on(tuple(fills[row, column]))
+        axes.text(column, row, signed(float(value), 1), ha="center", va="center", fontsize=7, color=ink)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
+    return image
+
+
+def _point(value: float, _: int | None = None) -> str:
+    return signed(value, 0 if value == round(value) else 1)

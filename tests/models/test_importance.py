@@ -7,13 +7,15 @@ import json
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_rgb
 from matplotlib.text import Text
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.importance import BandImportance, band_importance, draw_importance
 from models.weights import Bundle
 from models.zoo import ReflectanceNet
-from pipelines.canvas import png_of
+from pipelines.canvas import png_of, signed
 from pipelines.errors import ShardError
 from tests.models.seen import bundle_of, fresh
 
@@ -87,7 +89,8 @@ def test_table_and_figure_go_by_name() -> None:
     png_of(figure)
     written = [each.get_text() for each in figure.findobj(Text)]
     assert {*BANDS, *CLASSES, "What the net decides by (test, 5 patches)"} <= set(written)
-    assert f"{100 * found.probabilities[:, 2, 1].mean():+.1f}" in written
+    assert signed(100 * found.probabilities[:, 2, 1].mean(), 1) in written
+    assert "percentage points" in written
 
 
 def test_orange_is_what_speaks_for_a_class() -> None:
@@ -98,3 +101,21 @@ def test_orange_is_what_speaks_for_a_class() -> None:
     spoke_for, spoke_against = image.to_rgba(image.get_array())[0, :, [0, 2]].T
     assert spoke_for[0] > spoke_for[1]
     assert spoke_against[0] < spoke_against[1]
+
+
+def test_numbers_can_be_read_on_every_colour_and_none_is_minus_zero() -> None:
+    change = np.linspace(-0.4, 0.4, 41, dtype=np.float32).reshape(1, 41, 1)
+    change[0, 20] = -0.0004
+    figure = draw_importance(BandImportance(tuple(f"B{each}" for each in range(41)), ("Sea",), change, change), "test")
+    table = figure.axes[1]
+    fills = [luminance(colour) for colour in table.get_images()[0].to_rgba(100 * change[0, :, 0])[:, :3]]
+    for text, fill in zip(table.texts, fills, strict=True):
+        ink = luminance(np.array(to_rgb(text.get_color())))
+        assert (max(ink, fill) + 0.05) / (min(ink, fill) + 0.05) >= 4.5, text.get_text()
+    assert [text.get_text() for text in table.texts[19:22]] == ["−2.0", "0.0", "+2.0"]
+
+
+def luminance(colour: NDArray[np.float64]) -> float:
+    """As WCAG 2.2 defines it; it asks for a contrast of 4.5."""
+    linear = np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
