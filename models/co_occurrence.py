@@ -40,8 +40,11 @@ def draw_difference(decisions: NDArray[np.uint8], labels: NDArray[np.uint8], nam
     """Predictions less labels, in percentage points."""
     shares = conditional(decisions) - conditional(labels)
     heading = f"Together more often (+) or less often (−) in predictions than in labels, in percentage points ({of})"
-    note = "empty: as often; grey: the class itself, or nothing has the row's class in labels or in predictions"
-    return draw_matrix(shares, list(names), names, heading=heading, note=note, signed=True)
+    note = (
+        "empty: as often; 0: by less than half a point; "
+        "grey: the class itself, or nothing has the row's class in labels or in predictions"
+    )
+    return draw_matrix(shares, list(names), names, heading=heading, note=note, difference=True)
 
 
 def _counted(names: Sequence[str], marks: NDArray[np.uint8]) -> list[str]:

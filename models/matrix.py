@@ -10,15 +10,17 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter, PercentFormatter
 from numpy.typing import NDArray
 
 from models.panels import fold
-from pipelines.canvas import blank, room_for, wrap
+from pipelines.canvas import blank, ink_on, room_for, signed, wrap
 from pipelines.figures import ANNOTATED, MATRIX_INCHES
 
 _GREY = "#dddddd"
 _LEAST_INCHES = 2.6
+_PERCENT = PercentFormatter(1, decimals=0)
+_POINTS = FuncFormatter(lambda share, _: signed(100 * share))
 
 
 def draw_matrix(
@@ -28,12 +30,12 @@ def draw_matrix(
     *,
     heading: str,
     note: str,
-    signed: bool = False,
+    difference: bool = False,
 ) -> Figure:
     """Cells hold 100 × the share; those without anything stay empty, those without a share (NaN) are grey.
 
     Args:
-        shares: (rows, columns) from 0 to 1, or from −1 to 1 if `signed`.
+        shares: (rows, columns) from 0 to 1, or from −1 to 1 if `difference`.
         rows, columns: names.
         heading, note: above and below; lines are folded to fit.
     """
@@ -45,17 +47,19 @@ def draw_matrix(
     axes = figure.subplots()
     axes.set_facecolor(_GREY)
     known = shares[np.isfinite(shares)]
-    most = max(float(np.abs(known).max(initial=0)), 0.05) if signed else 1.0
-    image = axes.imshow(shares, cmap="PuOr_r" if signed else "Blues", vmin=-most if signed else 0, vmax=most)
+    most = max(float(np.abs(known).max(initial=0)), 0.05) if difference else 1.0
+    image = axes.imshow(shares, cmap="PuOr_r" if difference else "Blues", vmin=-most if difference else 0, vmax=most)
     axes.set_xticks(range(len(columns)), [wrap(name) for name in columns], rotation=90, fontsize=9)
     axes.set_yticks(range(len(rows)), [wrap(name) for name in rows], fontsize=9)
     figure.suptitle(fold(heading, width), fontsize=12)
     figure.supxlabel(fold(note, width, 0.075), fontsize=9)
+    fills = image.to_rgba(shares)
     for row, column in np.argwhere(np.nan_to_num(shares) != 0).tolist() if annotated else ():
         share = shares[row, column]
-        colour = "white" if abs(share) > 0.6 * most else "black"
-        text = f"{100 * share:+.0f}" if signed else f"{100 * share:.0f}"
-        cell = axes.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
+        text = signed(100 * share) if difference else f"{100 * share:.0f}"
+        ink = ink_on(tuple(fills[row, column]))
+        cell = axes.text(column, row, text, ha="center", va="center", fontsize=8, color=ink)
         cell.set_in_layout(False)  # it lies inside; measuring hundreds of them takes most of the time
-    figure.colorbar(image, ax=axes, format=PercentFormatter(1, decimals=0), shrink=0.6)
+    scale = figure.colorbar(image, ax=axes, format=_POINTS if difference else _PERCENT, shrink=0.6)
+    scale.set_label("percentage points" if difference else "", fontsize=9)
     return figure

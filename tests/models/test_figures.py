@@ -19,7 +19,7 @@ from PIL import Image
 from sklearn import metrics as sk
 
 from models.class_bars import class_rates
-from models.co_occurrence import conditional
+from models.co_occurrence import conditional, draw_difference
 from models.confusion import confusion_matrix, count_decisions
 from models.curves import PRECISION_RECALL, ROC
 from models.extremes import Example, Extremes, bands_shown, extremes, losses, thumbnails
@@ -299,6 +299,17 @@ def test_rates_and_shares_are_the_metrics_and_a_count_by_hand() -> None:
             assert found[name][place] == pytest.approx(expected, nan_ok=True)
     shares = conditional(np.uint8([[1, 1, 0], [1, 0, 0], [0, 0, 0]]))
     assert np.array_equal(shares, [[np.nan, 0.5, 0], [1, np.nan, 0], [np.nan] * 3], equal_nan=True)
+
+
+def test_differences_are_in_points_and_agree_on_the_minus() -> None:
+    labels, decisions = np.uint8([[1, 1], [1, 0], [1, 0]]), np.uint8([[1, 1], [1, 1], [1, 0]])
+    figure = draw_difference(decisions, labels, ("a", "b"), "3 patches")
+    check(figure)
+    assert "+33" in words(figure)
+    assert "%" not in words(figure)
+    figure = draw_difference(labels, decisions, ("a", "b"), "3 patches")
+    assert "−33" in words(figure)
+    assert "-" not in words(figure)
 
 
 def rows_of(predictions: Predictions, bands: dict[str, int]) -> Split:
