@@ -2,8 +2,10 @@
 
     RUN/logs/epochs.jsonl          {"epoch": 1, "train_loss": 0.41, "validation_loss": 0.38, "ap_macro": 0.52, …}
     RUN/results/predictions.npz    beside which it is looked for
+    RUN/checkpoints/best_acc/      the bundle that results are of, which says of which epoch it is; `best` of a search,
+                                   and `final` for RUN/results_final
 
-Flows in: rows, or the path of a run's predictions. Flows out: rows.
+Flows in: rows, or the path of a run's predictions. Flows out: rows, and the epoch that predictions are of.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from models.bundle import CONFIG, BundleConfig, read_config
 from pipelines.errors import PredictionsError
 from pipelines.files import write_whole
 
@@ -42,6 +45,27 @@ def epochs_beside(predictions: Path) -> list[dict[str, Any]] | None:
     """
     path = predictions.absolute().parent.parent / TABLE
     return read_epochs(path) if path.is_file() else None
+
+
+def epoch_beside(predictions: Path) -> int | None:
+    """The epoch of the bundle whose results these predictions are; None if they lie in no run's folder.
+
+    Raises:
+        BundleError: the bundle's config is damaged.
+    """
+    results = predictions.absolute().parent
+    kind, _, name = results.name.partition("_")
+    for bundle in ((name,) if name else ("best_acc", "best")) if kind == "results" else ():
+        folder = results.parent / "checkpoints" / bundle
+        if (folder / CONFIG).is_file():
+            return epoch_of(read_config(folder))
+    return None
+
+
+def epoch_of(config: BundleConfig) -> int | None:
+    """The epoch after which a bundle was kept; None where it does not say."""
+    epoch = config.trial.get("epoch")
+    return epoch if isinstance(epoch, int) else None
 
 
 def read_epochs(path: Path) -> list[dict[str, Any]]:

@@ -38,12 +38,14 @@ class Material:
         metrics: as `metrics.score` gives them; what they lack is not written into figures.
         epochs: a row an epoch; None where nobody kept any.
         patches: None without a dataset.
+        epoch: whose model's predictions these are; None where nobody knows.
     """
 
     predictions: Predictions
     metrics: Mapping[str, Any]
     epochs: Epochs | None = None
     patches: Extremes | None = None
+    epoch: int | None = None
 
     @cached_property
     def of(self) -> str:
@@ -114,7 +116,7 @@ def _difference(given: Material) -> Figure:
 
 def _learning(given: Material) -> Figure:
     assert given.epochs
-    return draw_learning(given.epochs)
+    return draw_learning(given.epochs, given.epoch)
 
 
 def _patches(given: Material) -> Figure:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from models.epochs import Epochs, epochs_beside
+from models.epochs import Epochs, epoch_beside, epochs_beside
 from models.extremes import bands_shown, extremes
 from models.figures import DRAWERS, Material, draw_figures, left_out
 from models.metrics import score, score_decisions
@@ -62,12 +62,13 @@ def report_on(settings: ReportSettings) -> dict[str, Any]:
         SettingsError: nothing can be written there.
         ShardError: no such dataset, or it lacks the split.
         BusyError: another report is being written there.
+        BundleError: the bundle beside the predictions is damaged.
     """
     check_out(settings.out)
     predictions = _of_split(read_predictions(settings.predictions), settings)
     rows = _open_rows(settings.data, predictions) if settings.data else None
-    epochs = epochs_beside(settings.predictions)
-    written = write_report(settings.out, predictions, rows=rows, epochs=epochs, examples=settings.examples)
+    table, epoch = epochs_beside(settings.predictions), epoch_beside(settings.predictions)
+    written = write_report(settings.out, predictions, rows=rows, epochs=table, epoch=epoch, examples=settings.examples)
     return {
         "predictions": str(settings.predictions),
         "split": predictions.split,
@@ -97,6 +98,7 @@ def write_report(
     *,
     rows: Rows | None = None,
     epochs: Epochs | None = None,
+    epoch: int | None = None,
     examples: int = 6,
 ) -> Report:
     """Compute everything, and write it whole or not at all.
@@ -105,7 +107,7 @@ def write_report(
         out: folder, made if it is not there.
         predictions: with their split named.
         rows: of the dataset and split that they were made of, for pictures of `examples` best and worst patches.
-        epochs: for learning curves; see `learning.draw_learning`.
+        epochs, epoch: for learning curves, and whose model's predictions these are; see `learning.draw_learning`.
 
     Raises:
         PredictionsError: the rows are others; or the split has no name.
@@ -116,7 +118,7 @@ def write_report(
         raise PredictionsError("it is not said of which split these predictions are", hint="Name it.")
     metrics = measure(predictions)
     shown = extremes(predictions, rows, examples) if rows is not None else None
-    material = Material(predictions, metrics, epochs, shown)
+    material = Material(predictions, metrics, epochs, shown, epoch)
     files: dict[str, bytes | str] = {f"{FIGURES}/{name}.png": png_of(figure) for name, figure in draw_figures(material)}
     whole, by_class = METRIC_FILES[predictions.split]
     files[by_class] = _json(metrics["per_class"])

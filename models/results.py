@@ -23,7 +23,7 @@ import torch
 from models.assess import Assessment, examine
 from models.bundle import read_config
 from models.device import pick_device
-from models.epochs import epochs_beside
+from models.epochs import epoch_of, epochs_beside
 from models.extremes import bands_shown
 from models.find import find_bundle, own_results
 from models.insight import Tell, write_insight
@@ -110,7 +110,8 @@ def write_results(
     write_predictions(out / FILE, shown)
     manifest = open_dataset(data)
     rows = open_stream(data, shown.split, bands_shown(manifest.band_names), manifest)
-    report = write_report(out, shown, rows=rows, epochs=epochs_beside(out / FILE))
+    epochs, epoch = epochs_beside(out / FILE), epoch_of(bundle.config)
+    report = write_report(out, shown, rows=rows, epochs=epochs, epoch=epoch)
     shown_too = write_insight(out, bundle, data, shown, explain, tell)
     return sorted({*names, CALIBRATION, FILE, *report.files, *shown_too})
 

@@ -25,7 +25,7 @@ from models.curves import PRECISION_RECALL, ROC
 from models.extremes import Example, Extremes, bands_shown, extremes, losses, thumbnails
 from models.figures import DRAWERS, OF_PROBABILITIES, Material, draw_figures, left_out
 from models.gallery import draw_gallery
-from models.learning import draw_learning
+from models.learning import draw_learning, readable
 from models.panels import POINTS, thin
 from models.predictions import Predictions
 from models.reliability import reliability
@@ -389,12 +389,38 @@ def test_pictures_show_red_as_red_and_no_more_contrast_than_there_is() -> None:
     assert bands_shown(("B08", "B04")) == ("B08",)
 
 
+@pytest.mark.parametrize("epoch", [1, 14, 15, 29])
+def test_learning_curves_mark_the_epoch_that_is_scored_in_every_panel(epoch: int) -> None:
+    figure = draw_learning(EPOCHS, epoch)
+    check(figure)
+    assert words(figure).count(f"epoch{epoch}:themodelthatisscored") == len(figure.axes) == 2
+    for axes in figure.axes:
+        (line,) = (each for each in axes.lines if list(each.get_xdata()) == [epoch, epoch])
+        (mark,) = (each for each in axes.texts if each.get_text())
+        panel, text = axes.get_window_extent(), mark.get_window_extent()
+        assert panel.x0 - 1 <= text.x0 <= text.x1 <= panel.x1 + 1
+        assert line.get_visible()
+
+
+def test_an_epoch_that_the_table_lacks_is_not_marked() -> None:
+    assert png_of(draw_learning(EPOCHS, 30)) == png_of(draw_learning(EPOCHS))
+    assert png_of(draw_learning(EPOCHS, 29)) != png_of(draw_learning(EPOCHS))
+
+
+def test_columns_are_named_as_people_say_them() -> None:
+    assert readable("train_loss") == "training loss"
+    assert readable("val_f1_macro") == "validation F1 (macro)"
+    assert readable("ap_micro") == "average precision (micro)"
+    assert readable("subset_accuracy") == "subset accuracy"
+    assert readable("hamming_loss") == "hamming loss"
+
+
 def test_learning_curves_bear_gaps_and_mark_the_lowest_loss() -> None:
     gaps: list[dict[str, float | None]] = [dict(row) for row in EPOCHS]
     gaps[3] |= {"validation_loss": None, "ap_macro": None}
     figure = draw_learning(gaps)
     check(figure)
-    assert "lowestvalidation_loss:epoch10" in words(figure)
+    assert "lowestvalidationloss:epoch10" in words(figure)
     check(draw_learning(EPOCHS[:1]))
     check(draw_learning([{"epoch": 1, "val_f1_macro": None, "val_loss": None}]))
 

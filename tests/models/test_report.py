@@ -15,17 +15,21 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import landsweep
-from models.epochs import TABLE, read_epochs, write_epochs
+from models.bundle import CONFIG
+from models.epochs import TABLE, epoch_beside, read_epochs, write_epochs
 from models.figures import DRAWERS
+from models.learning import draw_learning
 from models.metrics import score
 from models.predictions import Predictions
 from models.report import FIGURES, class_rows, measure, report_on, write_report
 from models.saved import read_predictions, write_predictions
 from models.settings import ReportSettings
+from pipelines.canvas import png_of
 from pipelines.errors import BusyError, PredictionsError, SettingsError, StorageError
-from pipelines.files import exclusive
+from pipelines.files import exclusive, write_whole
 from tests.fakes import write_dataset
 from tests.models.made_up import made_up, permuted
+from tests.models.seen import fresh
 from tests.pipelines.small_disk import small_disk
 
 SMALL = made_up(("odd", "third"), 30)
@@ -61,6 +65,29 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Predictions
     write_predictions(run / "results" / "predictions.npz", predictions)
     write_epochs(run / TABLE, [{"epoch": 1, "validation_loss": 0.5}, {"epoch": 2, "validation_loss": None}])
     return run, predictions
+
+
+@pytest.mark.parametrize(
+    ("results", "bundle", "epoch"),
+    [
+        ("results", "best_acc", 2),
+        ("results", "best", 2),
+        ("results_final", "final", 2),
+        ("results", "final", None),
+        ("mine", "best_acc", None),
+    ],
+)
+def test_the_bundle_beside_predictions_says_of_which_epoch_they_are(
+    tmp_path: Path, results: str, bundle: str, epoch: int | None
+) -> None:
+    file = tmp_path / results / "predictions.npz"
+    write_predictions(file, DECIDED)
+    write_epochs(tmp_path / TABLE, [{"epoch": 1, "validation_loss": 0.5}, {"epoch": 2, "validation_loss": 0.6}])
+    config = fresh("landnet-s", 20).config.model_copy(update={"trial": {"epoch": 2}})
+    write_whole(tmp_path / "checkpoints" / bundle / CONFIG, config.model_dump_json())
+    report_on(ReportSettings(predictions=file, out=tmp_path / "out"))
+    assert epoch_beside(file) == epoch
+    assert (tmp_path / "out" / OF_EPOCHS).read_bytes() == png_of(draw_learning(read_epochs(tmp_path / TABLE), epoch))
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:

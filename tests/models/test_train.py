@@ -19,13 +19,16 @@ from safetensors.torch import load_file
 
 from models.bundle import WEIGHTS, check_bundle, read_config, read_metrics
 from models.checkpoint import PREVIOUS, STATE, read_state
+from models.epochs import TABLE, read_epochs
 from models.find import RECORD
 from models.graph import FILE
+from models.learning import draw_learning
 from models.results import score_bundle
 from models.run import folder_of, open_run
 from models.saved import read_predictions
 from models.settings import AssessSettings, RunSettings
 from models.train import train
+from pipelines.canvas import png_of
 from pipelines.errors import BandError, BundleError, BusyError, SettingsError, ShardError, TrainingError
 from pipelines.files import exclusive
 from tests.models.bright import LABELS, write_bright
@@ -110,6 +113,14 @@ def test_the_record_says_where_the_run_comes_from(trained: tuple[Path, dict[str,
     assert record.begun < record.ended
     assert config.trial["parameters"]["batch_size"] == 16
     assert "data" not in config.trial["parameters"], "a bundle goes to others: no paths of this machine"
+
+
+def test_learning_curves_mark_the_epoch_that_is_scored(trained: tuple[Path, dict[str, Any], Ears]) -> None:
+    run, _, _ = trained
+    rows = read_epochs(run / TABLE)
+    best = max(rows, key=lambda row: row["ap_macro"])["epoch"]
+    drawn = (run / "results" / "visualizations" / "learning_curves.png").read_bytes()
+    assert drawn == png_of(draw_learning(rows, best))
 
 
 def test_what_was_measured_is_everywhere_the_same(trained: tuple[Path, dict[str, Any], Ears], dataset: Path) -> None:
