@@ -4,7 +4,8 @@ Flows in: sweeps of the classes, of all decisions together, and metrics for the 
 own curve is dark before the others' in grey; a dot marks where its threshold lies.
 
 micro: all decisions as if of one class. macro: mean over classes of the share found at the same share of false alarms
-(ROC), or of precision at the same recall; the areas below are `auroc_macro` and `ap_macro`.
+(ROC), or of precision at the same recall; the areas below are `auroc_macro` and `ap_macro`. Metrics have no
+`auroc_micro`: the area below micro's ROC is taken from the curve itself.
 """
 
 from __future__ import annotations
@@ -115,6 +116,8 @@ def draw_curves(
         metrics: for the areas; those it lacks are not written.
     """
     areas = _areas(kind, metrics)
+    if kind is ROC and (whole := roc(together)):
+        areas["micro"] = f"{kind.area} micro {np.trapezoid(whole[1], whole[0]):.3f}"
     details = [named("All classes", _joined(areas.get("micro", ""), areas.get("macro", "")))]
     for name, found in classes.items():
         details.append(named(name, _joined(areas.get(name, ""), f"{found.positives:,} of {found.rows:,}")))
