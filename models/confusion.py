@@ -53,10 +53,12 @@ def draw_confusion(decisions: NDArray[np.uint8], labels: NDArray[np.uint8], name
     totals = matrix.sum(axis=1, keepdims=True)
     shares = np.full_like(matrix, np.nan)
     np.divide(matrix, totals, out=shares, where=totals > 0)
-    rows = [f"{name} ({thousands(total)})" for name, total in zip([*names, NOTHING_MISSED], totals[:, 0], strict=True)]
+    *counts, extra = totals[:, 0].tolist()
+    rows = [f"{name} ({thousands(count)})" for name, count in zip(names, counts, strict=True)]
+    rows.append(f"{NOTHING_MISSED} {thousands(extra)} {'label' if extra == 1 else 'labels'}")
     heading = f"Of 100 patches that have the row's class, how many are given it,\nand what others in its place ({of})"
     note = (
         "rows: truth, and how often; columns: prediction. A missed class is shared among the patch's wrong ones. "
-        "Last row: wrong ones where nothing is missed. Grey: there is no such patch."
+        "Last row: of 100 labels that are wrongly given where nothing is missed. Grey: there is no such patch."
     )
     return draw_matrix(shares, rows, [*names, NOTHING_INSTEAD], heading=heading, note=note)
