@@ -6,7 +6,6 @@ Flows in: `Extremes`. Flows out: a figure. Right and wrong are told in words, no
 from __future__ import annotations
 
 import textwrap
-from itertools import zip_longest
 
 from matplotlib.figure import Figure
 
@@ -16,31 +15,35 @@ from pipelines.canvas import blank
 
 _THUMB, _TEXT, _LINE, _GAP = 1.5, 3.6, 0.145, 0.15  # inches
 _CHARACTERS = 50  # of a line beside a thumbnail
+_LONGEST_ID = 52  # BigEarthNet's ids have 50 at most
 
 
 def draw_gallery(shown: Extremes, of: str) -> Figure:
     """The best patches in the left column, the worst in the right one."""
-    texts = [[_lines(each) if each else [] for each in pair] for pair in zip_longest(shown.best, shown.worst)]
-    heights = [max(_THUMB, *(_LINE * len(lines) for lines in pair)) + _GAP for pair in texts]
+    columns = [[(each, _lines(each)) for each in kind] for kind in (shown.best, shown.worst)]
+    depth = max(sum(_room(lines) for _, lines in column) for column in columns)
     width = 2 * (_THUMB + _TEXT) + 4 * _GAP
     heading = f"Patches that the model is most right and most wrong about ({of})"
     note = f"pictures: {shown.colour}, each stretched for itself; after a class, the probability given to it"
     top, below = heading_room(heading, width) + 0.25, 0.3
-    height = top + sum(heights) + below
+    height = top + depth + below
     figure = blank(width, height)
     figure.set_layout_engine("none")
     figure.text(0.5, 1 - 0.1 / height, fold(heading, width), ha="center", va="top", fontsize=12)
     figure.text(0.5, 0.08 / height, fold(note, width, 0.075), ha="center", va="bottom", fontsize=9)
-    columns = (_GAP, width / 2 + _GAP)
-    for left, title in zip(columns, ("Best: lowest loss", "Worst: highest loss"), strict=True):
+    titles = ("Best: lowest loss", "Worst: highest loss")
+    for column, title, left in zip(columns, titles, (_GAP, width / 2 + _GAP), strict=True):
         figure.text(left / width, 1 - (top - 0.05) / height, title, ha="left", va="bottom", fontsize=10, weight="bold")
-    down = top
-    for pair, lines, room in zip(zip_longest(shown.best, shown.worst), texts, heights, strict=True):
-        for example, written, left in zip(pair, lines, columns, strict=True):
-            if example is not None:
-                _draw(figure, example, written, left, down)
-        down += room
+        down = top
+        for example, lines in column:
+            _draw(figure, example, lines, left, down)
+            down += _room(lines)
     return figure
+
+
+def _room(lines: list[str]) -> float:
+    """Inches that an example takes downwards."""
+    return max(_THUMB, _LINE * len(lines)) + _GAP
 
 
 def _draw(figure: Figure, example: Example, lines: list[str], left: float, down: float) -> None:
@@ -55,7 +58,7 @@ def _draw(figure: Figure, example: Example, lines: list[str], left: float, down:
 
 def _lines(example: Example) -> list[str]:
     """At most `_CHARACTERS` long."""
-    lines = [*_folded(example.patch_id, 44), f"loss {example.loss:.3g}"]
+    lines = [*_folded(example.patch_id, _LONGEST_ID), f"loss {example.loss:.3g}"]
     for word, classes in (("found", example.found), ("missed", example.missed), ("wrongly said", example.wrong)):
         for name, probability in classes.items():
             lines += _folded(f"{word}: {name} {probability:.2f}", _CHARACTERS)
