@@ -18,7 +18,10 @@ from numpy.typing import NDArray
 from pipelines.canvas import blank, tidy, wrap
 
 CELL = 2.75
-"""Inches that a panel takes across, with what stands beside and above it: a line of 40 characters fits."""
+"""Inches that a panel takes across, with what stands beside and above it."""
+
+NAME = 34
+"""Characters of a name above a panel before it goes on in the next line: in capitals they take 2.3 inches."""
 
 POINTS = 400
 """Points of a curve at most: more than there are pixels across a panel."""
@@ -127,7 +130,7 @@ def say(axes: Axes, text: str) -> None:
 
 def named(name: str, *facts: str) -> str:
     """A class name in its lines, and facts below it."""
-    return "\n".join([wrap(name), *filter(None, facts)])
+    return "\n".join([wrap(name, NAME), *filter(None, facts)])
 
 
 def thin(*curve: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:

@@ -53,11 +53,11 @@ def png_of(figure: Figure) -> bytes:
     return target.getvalue()
 
 
-def wrap(name: str) -> str:
-    """A name in as few lines as it needs, all about as long; "(unknown)" where it is empty."""
+def wrap(name: str, most: int = NAME_WIDTH) -> str:
+    """A name in as few lines of `most` characters as it needs, all about as long; "(unknown)" where it is empty."""
     name = " ".join(name.split()) or "(unknown)"
-    fewest = len(textwrap.wrap(name, NAME_WIDTH))
-    widths = range(max(1, len(name) // fewest), NAME_WIDTH + 1)
+    fewest = len(textwrap.wrap(name, most))
+    widths = range(max(1, len(name) // fewest), most + 1)
     return next("\n".join(lines) for width in widths if len(lines := textwrap.wrap(name, width)) == fewest)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from sklearn import metrics as sk
 
 from models.class_bars import class_rates
 from models.co_occurrence import conditional, draw_difference
-from models.confusion import confusion_matrix, count_decisions
+from models.confusion import confusion_matrix, count_decisions, draw_confusion
 from models.curves import PRECISION_RECALL, ROC
 from models.extremes import Example, Extremes, bands_shown, extremes, losses, thumbnails
 from models.figures import DRAWERS, OF_PROBABILITIES, Material, draw_figures, left_out
@@ -190,6 +191,52 @@ def test_what_cannot_be_shown_is_said() -> None:
     many = made_up([f"class {number}" for number in range(401)], 3)
     assert "more than 400 classes" in left_out(Material(many, {}))["roc_curves"]
     assert "neither losses nor metrics" in left_out(replace(bare, epochs=[{"epoch": 1}]))["learning_curves"]
+
+
+def test_the_last_row_of_the_confusion_matrix_counts_labels() -> None:
+    labels, decisions = np.uint8([[1, 0, 0], [0, 1, 0]]), np.uint8([[1, 1, 1], [0, 1, 0]])
+    written = words(draw_confusion(decisions, labels, ("a", "b", "c"), "2 patches"))
+    assert "(nothingmissed)2labels" in written
+    assert "a(1)" in written
+    assert "(nothingmissed)1label|" in words(draw_confusion(decisions[:, :2], labels[:, :2], ("a", "b"), "2 patches"))
+
+
+def test_the_area_of_micro_is_that_of_its_curve() -> None:
+    predictions = CASES["19"]
+    area = sk.roc_auc_score(predictions.labels.ravel(), predictions.probabilities.ravel())
+    metrics = measure(predictions)
+    assert f"AUCmicro{area:.3f}·AUCmacro{metrics['auroc_macro']:.3f}" in words(
+        DRAWERS["roc_curves"](material(predictions))
+    )
+
+
+@pytest.mark.parametrize("capitals", [False, True])
+@pytest.mark.parametrize("name", ["roc_curves", "threshold_curves"])
+def test_long_names_keep_away_from_those_of_the_next_panel(name: str, capitals: bool) -> None:
+    names = [f"{number} {LONG}"[: 60 + 5 * number] for number in range(6)]
+    figure = DRAWERS[name](material(made_up([each.upper() for each in names] if capitals else names, 40)))
+    check(figure)
+    boxes = sorted(
+        (each.title.get_window_extent() for each in figure.axes), key=lambda box: (-round(box.y0, -1), box.x0)
+    )
+    gaps = [after.x0 - before.x1 for before, after in pairwise(boxes) if after.x0 > before.x0]
+    assert len(gaps) >= 4
+    assert min(gaps) > 0.3 * figure.dpi
+
+
+def test_an_id_of_bigearthnet_stays_in_one_line() -> None:
+    one = examples(("a",), 1)[0]
+    figure = draw_gallery(Extremes([one], [one], ""), "2 patches")
+    check(figure)
+    assert any(one.patch_id in text.split("\n") for text, _ in texts(figure))
+
+
+def test_a_long_list_of_classes_leaves_no_gap_in_the_other_column() -> None:
+    few, many = examples(("a",), 3), examples(LABEL_NAMES, 1)
+    gaps = -np.diff([each.get_position().y0 for each in draw_gallery(Extremes(few, many, ""), "x").axes[:3]])
+    alone = -np.diff([each.get_position().y0 for each in draw_gallery(Extremes(few, [], ""), "x").axes])
+    heights = [draw_gallery(Extremes(few, other, ""), "x").get_size_inches()[1] for other in (many, [])]
+    np.testing.assert_allclose(gaps * heights[0], alone * heights[1], atol=1e-6)
 
 
 def test_metrics_that_are_missing_are_not_written() -> None:
