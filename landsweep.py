@@ -19,21 +19,24 @@ from pipelines import cluster
 from pipelines.errors import LandsweepError
 from pipelines.flags import flags_of
 from pipelines.settings import DownloadSettings, IngestSettings, SampleSettings, StatsSettings
-from pipelines.terminal import complain, console, progress_bar, report
+from pipelines.terminal import Verbs, complain, console, progress_bar, report
 from serve.settings import ServeSettings
 from tune.settings import SearchSettings
 from ui.settings import UiSettings
 
+# In Rich's tables of options, names are cut off at the width of a usual terminal.
+_PLAIN: dict[str, Any] = {"no_args_is_help": True, "rich_markup_mode": None, "cls": Verbs}
+
 app = typer.Typer(
-    no_args_is_help=True,
+    **_PLAIN,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help=("Land use and land cover of Sentinel-2 patches: pack, search, serve, look."),
+    help="Land use and land cover of Sentinel-2 patches: pack, search, serve, look.",
 )
-data = typer.Typer(no_args_is_help=True, help="Archives and shards.")
-search = typer.Typer(no_args_is_help=True, help="Hyperparameter searches.")
-registry = typer.Typer(no_args_is_help=True, help="Which bundle is served under which name.")
-models = typer.Typer(no_args_is_help=True, help="The model zoo.")
+data = typer.Typer(**_PLAIN, help="Archives and shards.")
+search = typer.Typer(**_PLAIN, help="Hyperparameter searches.")
+registry = typer.Typer(**_PLAIN, help="Which bundle is served under which name.")
+models = typer.Typer(**_PLAIN, help="The model zoo.")
 for name, group in {"data": data, "search": search, "registry": registry, "models": models}.items():
     app.add_typer(group, name=name)
 

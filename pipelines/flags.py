@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import NoneType
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import typer
@@ -21,6 +22,11 @@ S = TypeVar("S", bound=Settings)
 
 _PLAIN = (str, int, float, bool, Path)
 _CONFIG = "config"
+_WORDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+"""Limits of a number, as pydantic keeps them, and what they are called in help."""
+
+_CHOICES_WIDTH = 40
+"""Characters of choices that stand beside a flag; longer lists go into its description, where lines are folded."""
 
 
 def flags_of(
@@ -88,15 +94,16 @@ def _parameter(
     name: str, path: tuple[str, ...], field: FieldInfo, *, positional: bool, optional: bool
 ) -> inspect.Parameter:
     """Optional ones default to None here: the model fills in its default, which help shows."""
-    kind = field.annotation if field.annotation in _PLAIN else list[str] if _is_list(field) else str
+    kind = _kind(field)
     flag = "-".join(path).replace("_", "-")
     if positional:
         declared: Any = typer.Argument(help=field.description, show_default=False)
     elif kind is bool:
         declared = typer.Option(f"--{flag}/--no-{flag}", help=_help(field))
     else:
-        choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
-        declared = typer.Option(f"--{flag}", help=_help(field), metavar="|".join(map(str, choices)) or None)
+        choices = _choices(field)
+        beside = choices if len(choices) <= _CHOICES_WIDTH else "<choice>"
+        declared = typer.Option(f"--{flag}", help=_help(field), metavar=beside or None)
     required = field.is_required() and (positional or not optional)
     annotation = Annotated[kind, declared] if required else Annotated[kind | None, declared]
     default = inspect.Parameter.empty if required else None
@@ -109,10 +116,31 @@ def _config_parameter() -> inspect.Parameter:
     return inspect.Parameter(_CONFIG, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
-def _is_list(field: FieldInfo) -> bool:
-    return getattr(field.annotation, "__origin__", None) is list
+def _kind(field: FieldInfo) -> Any:
+    """What Typer is to make of the words typed: the field's type where it is a plain one, or that or None."""
+    kinds = [kind for kind in get_args(field.annotation) if kind is not NoneType] or [field.annotation]
+    if get_origin(field.annotation) is list:
+        return list[str]
+    return kinds[0] if len(kinds) == 1 and kinds[0] in _PLAIN else str
+
+
+def _choices(field: FieldInfo) -> str:
+    chosen = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+    return "|".join(map(str, chosen))
 
 
 def _help(field: FieldInfo) -> str:
-    shown = "" if field.is_required() or field.default in (None, [], "") else f" (default {field.default})"
-    return f"{field.description}{shown}"
+    """The description, and in brackets the default and what else is taken."""
+    default = "" if field.is_required() or field.default in (None, [], "") else f"default {field.default}"
+    choices = _choices(field)
+    listed = f"one of {choices.replace('|', ', ')}" if len(choices) > _CHOICES_WIDTH else ""
+    told = "; ".join(part for part in (default, _limits(field), listed) if part)
+    return f"{field.description} ({told})" if told else f"{field.description}"
+
+
+def _limits(field: FieldInfo) -> str:
+    """What a number may be, such as "at least 0, below 1"; empty where there are no limits."""
+    found = {key: getattr(mark, key) for mark in field.metadata for key in _WORDS if hasattr(mark, key)}
+    if found.keys() == {"ge", "le"}:
+        return f"{found['ge']} to {found['le']}"
+    return ", ".join(f"{word} {found[key]}" for key, word in _WORDS.items() if key in found)

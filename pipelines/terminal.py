@@ -27,6 +27,15 @@ from rich.table import Table
 console = Console(stderr=True)
 
 
+class Verbs(typer.core.TyperGroup):
+    """A group of verbs whose help says in full what each does; it would be cut to what fits beside the name."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        rows = [(name, self.commands[name].help or "") for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
 def complain(message: str) -> None:
     """One error message on standard error."""
     console.print(f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)

@@ -8,11 +8,15 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
-from landsweep import main
+from landsweep import app, main
 from serve.client import Client
 from serve.registry import add_bundle
 from tests.e2e.sockets import processes_below
@@ -31,6 +35,31 @@ def test_help_names_every_verb() -> None:
     shown = landsweep("--help").stdout
     for verb in ("data", "search", "registry", "models", "serve", "predict", "ui", "demo"):
         assert verb in shown
+
+
+def every_help() -> Iterator[tuple[Any, str]]:
+    """Each verb and group of verbs, with its help at 80 columns."""
+    pending = [([], typer.main.get_command(app))]
+    while pending:
+        words, command = pending.pop()
+        pending += [([*words, name], each) for name, each in getattr(command, "commands", {}).items()]
+        yield command, CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "80"}).stdout
+
+
+def test_help_at_80_columns_has_every_option_by_its_full_name() -> None:
+    seen = set()
+    for command, shown in every_help():
+        flags = {flag for each in command.params for flag in (*each.opts, *each.secondary_opts) if flag[0] == "-"}
+        assert flags - set(shown.split()) == set(), command.name
+        assert max(map(len, shown.splitlines())) <= 80, command.name
+        seen |= flags
+    assert {"--loss-max-positive-weight", "--no-augment-flips", "--rows-per-part", "--page-port"} < seen
+
+
+def test_help_at_80_columns_says_in_full_what_each_verb_does() -> None:
+    for group, shown in every_help():
+        for verb in getattr(group, "commands", {}).values():
+            assert " ".join(verb.help.split()) in " ".join(shown.split())
 
 
 @pytest.mark.parametrize(

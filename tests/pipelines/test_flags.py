@@ -26,7 +26,8 @@ class Outer(Settings):
     names: list[str] = Field(default=[], description="any number")
     size_of_all: int = Field(default=3, ge=1, description="how large")
     inner: Inner = Field(default=Inner(), description="more")
-    share: float | None = Field(default=None, description="may be nothing")
+    share: float | None = Field(default=None, ge=0, lt=1, description="may be nothing")
+    goal: Literal["as high as can be", "as low as can be", "neither"] = Field(default="neither", description="wanted")
 
 
 def run(*arguments: object, config: bool = False, positional: tuple[str, ...] = ("place",)) -> tuple[Any, str]:
@@ -68,8 +69,22 @@ def test_the_model_says_what_is_wrong() -> None:
 
 def test_help_names_every_field_with_its_default_and_choices() -> None:
     _, shown = run("--help")
-    for text in ("--inner-angle", "degrees (default 0)", "round|square", "--no-inner-on", "may be nothing", "Do it."):
+    for text in ("--inner-angle", "degrees (default 0", "round|square", "--no-inner-on", "may be nothing", "Do it."):
         assert text in shown
+
+
+def test_help_tells_types_and_limits() -> None:
+    _, shown = run("--help")
+    for text in ("default 0; 0 to 45", "default 3; at least 1", "may be nothing (at least 0, below 1)"):
+        assert text in shown
+    line = next(line for line in shown.splitlines() if "--share" in line)
+    assert "<float>" in line
+
+
+def test_many_choices_are_listed_where_lines_fold() -> None:
+    _, shown = run("--help")
+    assert "default neither; one of as high as can be, as low as can be, neither" in shown
+    assert "be|as low" not in shown
 
 
 def test_a_flag_goes_before_the_file(tmp_path: Path) -> None:
