@@ -124,7 +124,7 @@ def init(file: Path, data: Annotated[Path, typer.Option(help="dataset folder")] 
     if file.exists():
         raise SettingsError("file exists already", where=str(file), hint="Choose another name.")
     write_whole(file, SearchSettings.parse({"name": file.stem, "data": data}, where=str(file)).dump_yaml())
-    console.print(f"Wrote {file}. Run it with: landsweep search run {file}", highlight=False)
+    _tell(f"Wrote {file}. Run it with: landsweep search run {file}")
 
 
 @search.command("run")
@@ -218,7 +218,7 @@ def _serve(settings: ServeSettings) -> None:
     from serve.app import endpoint
 
     with endpoint(settings) as url:
-        console.print(f"Serving at {url} (documentation at {url}/docs). Ctrl-C ends it.", highlight=False)
+        _tell(f"Serving at {url} (documentation at {url}/docs). Ctrl-C ends it.")
         _wait()
 
 
@@ -233,26 +233,38 @@ def predict(
     bands: Annotated[str | None, typer.Option(help="what the files' bands are, where they do not say")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Classify GeoTIFFs through a running endpoint."""
+    """Classify GeoTIFFs through a running endpoint, each on its own: a wrong one leaves the others' answers."""
     from serve.client import Client, read_upload
 
+    found: dict[str, Any] = {}
+    wrong: dict[str, LandsweepError] = {}
     with Client(url) as client:
-        found = {
-            str(path): client.predict(read_upload(path), model=model, bands=bands, name=str(path)) for path in files
-        }
+        for path in map(str, files):
+            try:
+                answer = client.predict(read_upload(Path(path)), model=model, bands=bands, name=path)
+            except LandsweepError as error:
+                wrong[path] = error
+                complain(str(error))
+                continue
+            found[path] = answer.model_dump(mode="json")
+            if not as_json:
+                _print_prediction(path, answer)
     if as_json:
-        report({"predictions": {path: each.model_dump(mode="json") for path, each in found.items()}}, as_json)
-        return
-    for path, prediction in found.items():
-        rows = [
-            {"label": each.label, "probability": round(each.probability, 3), "threshold": each.threshold}
-            for each in prediction.predictions
-            if each.positive
-        ]
-        for warning in prediction.warnings:
-            console.print(f"{path}: {warning}", highlight=False, soft_wrap=True)
-        report({"file": path, "model": f"{prediction.model.name} version {prediction.model.version}"}, False)
-        report({"labels": rows}, False, table="labels")
+        report({"predictions": found, "errors": {path: str(error) for path, error in wrong.items()}}, as_json)
+    if wrong:
+        raise typer.Exit(max(error.exit_code for error in wrong.values()))
+
+
+def _print_prediction(path: str, answer: Any) -> None:
+    rows = [
+        {"label": each.label, "probability": round(each.probability, 3), "threshold": each.threshold}
+        for each in answer.predictions
+        if each.positive
+    ]
+    for warning in answer.warnings:
+        _tell(f"{path}: {warning}")
+    report({"file": path, "model": f"{answer.model.name} version {answer.model.version}"}, False)
+    report({"labels": rows}, False, table="labels")
 
 
 def _train(
@@ -386,7 +398,10 @@ def _ui(settings: UiSettings) -> None:
     """The web page, until Ctrl-C."""
     from ui.app import launch
 
-    launch(settings)
+    page = launch(settings, block=False)
+    _tell(f"Page at {page.url.rstrip('/')} (asks the endpoint at {settings.url}). Ctrl-C ends it.")
+    _wait()
+    page.close()
 
 
 app.command("ui")(flags_of(UiSettings, _ui))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -170,6 +172,18 @@ def test_serve_ends_when_it_is_told_to(number: signal.Signals, bundle: Path, tmp
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
+def test_ui_says_where_it_is_and_how_to_end_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "landsweep", "ui", "--port", "0", "--experiments", str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        found = re.fullmatch(r"Page at (http://127\.0\.0\.1:\d+) .*Ctrl-C ends it\.\n", line)
+        assert found, line
+        assert httpx.get(found[1]).status_code == 200
+        process.send_signal(signal.SIGINT)
+        assert (process.wait(timeout=60), process.stderr.read()) == (0, "")
+
+
 def test_endpoint_that_does_not_answer(tmp_path: Path) -> None:
     (tmp_path / "x.tif").write_bytes(b"II*\0")
     ended = landsweep("predict", tmp_path / "x.tif", "--url", "http://127.0.0.1:9")
@@ -188,7 +202,8 @@ def test_json_is_one_object_on_standard_output(shards: Path, bundle: Path, tmp_p
 
 
 def test_search_template_can_be_run_as_it_is(tmp_path: Path) -> None:
-    file = tmp_path / "mine.yaml"
-    assert landsweep("search", "init", file, "--data", tmp_path / "absent").returncode == 0
+    file = tmp_path / "a-folder-with-a-long-name-such-as-tests-have" / "mine.yaml"
+    made = landsweep("search", "init", file, "--data", tmp_path / "absent")
+    assert (made.returncode, made.stderr) == (0, f"Wrote {file}. Run it with: landsweep search run {file}\n")
     ended = landsweep("search", "run", file)
     assert (ended.returncode, "no such dataset folder" in ended.stderr) == (2, True)

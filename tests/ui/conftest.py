@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 
-from tests.ui.stand_in import make_endpoint, make_study, make_tiff
+from tests.ui.stand_in import make_study, make_tiff, served_endpoint
 from ui.app import launch
 from ui.server import Page
 from ui.settings import UiSettings
@@ -20,16 +16,8 @@ from ui.settings import UiSettings
 @pytest.fixture(scope="session")
 def endpoint() -> Iterator[str]:
     """URL of a stand-in endpoint that serves two models."""
-    taken = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(make_endpoint(), log_level="warning", ws="none"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]}, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{taken.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(timeout=30)
-    taken.close()
+    with served_endpoint() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import io
+import socket
+import threading
+import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import optuna
+import uvicorn
 from fastapi import FastAPI
 from PIL import Image
 
@@ -94,6 +100,21 @@ class StandIn:
 def make_endpoint(models: tuple[ModelInfo, ...] = MODELS) -> FastAPI:
     """The endpoint as an app; `models` are what it serves, the default first."""
     return create_app(StandIn(models))
+
+
+@contextmanager
+def served_endpoint() -> Iterator[str]:
+    """The stand-in on a free port of loopback, for the length of a block; yields its URL."""
+    taken = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(make_endpoint(), log_level="warning", ws="none"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]}, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+    server.should_exit = True
+    thread.join(timeout=30)
+    taken.close()
 
 
 def make_study(experiments: Path, name: str = "first", states: str = "cpcfcpr") -> None:
