@@ -13,7 +13,7 @@ import logging
 import os
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -72,7 +72,7 @@ def ray_cluster(num_cpus: int | None = None) -> Iterator[None]:
         num_cpus: logical CPUs of a cluster started here; None takes the machine's.
 
     Raises:
-        BusyError: the cluster named by RAY_ADDRESS does not answer.
+        BusyError: see `connect`.
     """
     address = os.environ.get("RAY_ADDRESS")
     if "ray" in sys.modules and not address and os.environ.get("RAY_AUTH_MODE") is None:
@@ -85,24 +85,42 @@ def ray_cluster(num_cpus: int | None = None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    quiet = {"logging_level": logging.WARNING, "log_to_driver": False, "configure_logging": True}
-    try:
-        if address:
-            ray.init(address=address, **quiet)
-        else:
-            ray.init(address="local", include_dashboard=False, num_cpus=num_cpus, **quiet)
-    except (ConnectionError, RuntimeError) as error:
-        if not address:
-            raise
-        raise BusyError(
-            f"no Ray cluster answers at {address} ({error})",
-            hint="Check RAY_ADDRESS, and RAY_AUTH_MODE=token where the cluster asks for one.",
-        ) from None
+    connect(ray.init, address, num_cpus)
     _quiet_data()
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def connect(init: Callable[..., object], address: str | None, num_cpus: int | None = None) -> None:
+    """Join the cluster at an address, or start one on this machine where there is none.
+
+    Args:
+        init: `ray.init`, or what stands in for it.
+        address: of a running cluster.
+        num_cpus: logical CPUs of a cluster started here; None takes the machine's.
+
+    Raises:
+        BusyError: nothing answers at the address, or what was started here did not come up in Ray's own time.
+    """
+    quiet = {"logging_level": logging.WARNING, "log_to_driver": False, "configure_logging": True}
+    try:
+        if address:
+            init(address=address, **quiet)
+        else:
+            init(address="local", include_dashboard=False, num_cpus=num_cpus, **quiet)
+    except Exception as error:  # Ray 2.60 raises a bare one where its 30 s are up
+        if address and isinstance(error, (ConnectionError, RuntimeError)):
+            raise BusyError(
+                f"no Ray cluster answers at {address} ({error})",
+                hint="Check RAY_ADDRESS, and RAY_AUTH_MODE=token where the cluster asks for one.",
+            ) from None
+        if not address and "timed out" in str(error).lower():
+            raise BusyError(
+                "Ray did not start in time; the machine may be too busy", hint="Give the same command again."
+            ) from None
+        raise
 
 
 @contextmanager
