@@ -81,7 +81,16 @@ def progress_bar(unit: str, label: str = "") -> Iterator[Callable[[int, int], No
     """
     counts = (DownloadColumn(), TransferSpeedColumn()) if unit == "bytes" else (MofNCompleteColumn(),)
     columns = (TextColumn("{task.description}"), BarColumn(), *counts, TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
-        # Not seen before there is something to tell: what is refused at once needs no bar.
-        task = progress.add_task(label or unit, total=None, visible=False)
-        yield lambda done, total: progress.update(task, completed=done, total=total or None, visible=True)
+    progress = Progress(*columns, console=console)
+    task = progress.add_task(label or unit, total=None)
+
+    def tell(done: int, total: int) -> None:
+        progress.update(task, completed=done, total=total or None)
+        progress.start()
+
+    try:
+        yield tell
+    finally:
+        # Not begun before there is something to tell: what is refused at once gets no bar, and no blank line of one.
+        if progress.live.is_started:
+            progress.stop()

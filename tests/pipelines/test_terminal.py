@@ -1,0 +1,31 @@
+"""What the progress bar leaves on standard error."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines.errors import InputError
+from pipelines.terminal import complain, progress_bar
+
+
+def test_a_bar_that_showed_nothing_leaves_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InputError), progress_bar("steps"):
+        raise InputError("no such folder", where="absent")
+    complain("absent: no such folder")
+    assert capsys.readouterr().err == "error: absent: no such folder\n"
+
+
+def test_a_bar_shows_how_many_are_done(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bar("patches", "packing") as tell:
+        tell(1, 4)
+        tell(3, 4)
+    shown = capsys.readouterr().err
+    assert shown.startswith("packing ") and "3/4" in shown
+
+
+def test_bars_may_follow_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    for unit in ("bytes", "patches"):
+        with progress_bar(unit) as tell:
+            tell(5, 0)
+    shown = capsys.readouterr().err
+    assert "5/? bytes" in shown and "patches" in shown.splitlines()[1]
