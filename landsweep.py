@@ -238,7 +238,8 @@ def predict(
 
     found: dict[str, Any] = {}
     wrong: dict[str, LandsweepError] = {}
-    with Client(url) as client:
+    hints = {"patch": "Export the bands that the model needs, in its order, or name the file's bands with --bands."}
+    with Client(url, hints=hints) as client:
         for path in map(str, files):
             try:
                 answer = client.predict(read_upload(Path(path)), model=model, bands=bands, name=path)

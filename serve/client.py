@@ -1,11 +1,13 @@
 """The endpoint's client, for the command line and the page: needs neither torch nor ray.
 
 Flows in: a GeoTIFF's bytes. Flows out: what the endpoint answered, or a ServiceError / InputError with the
-endpoint's own words.
+endpoint's own words, except those that speak of a request, which no reader of ours has made: they get a word or a
+hint of the door that the reader stands at.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,14 +20,38 @@ from serve.schema import ErrorAnswer, ModelInfo, Models, Prediction
 DEFAULT_URL = "http://127.0.0.1:8000"
 TIFF = "image/tiff"
 
+HINTS = {
+    "patch": "Export the bands that the model needs, in its order, or say what the file's bands are.",
+    "empty": "Give a GeoTIFF with the bands that the model needs.",
+}
+"""By error code, what to do in place of a hint that tells how to make another request."""
+
+_OF_REQUESTS = ("?bands=", "/v1/", "content type")
+_WORDS = {"the body": "the file", "?bands=": "bands"}
+"""What messages call the parts of a request, and what they are to the client's caller."""
+
 _KINDS = {404: NotFoundError, 413: TooLargeError, 415: UnsupportedError, 429: BusyError, 503: BusyError}
 
 
 class Client:
-    """Talks to one endpoint. Use as a context manager, or call `close`."""
+    """Talks to one endpoint. Use as a context manager, or call `close`.
 
-    def __init__(self, url: str = DEFAULT_URL, *, timeout: float = 60.0, transport: httpx.BaseTransport | None = None):
-        self.url = url.rstrip("/")
+    Args:
+        url: of the endpoint.
+        hints: by error code, what the caller can do about it, where the endpoint's hint speaks of requests.
+        timeout: seconds.
+        transport: what carries requests, in place of the network.
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        hints: Mapping[str, str] = HINTS,
+        timeout: float = 60.0,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.url, self._hints = url.rstrip("/"), HINTS | dict(hints)
         try:
             # This machine's own endpoint is not reached through a proxy, whatever the environment says.
             through_proxy = httpx.URL(self.url).host not in ("127.0.0.1", "localhost")
@@ -101,16 +127,19 @@ class Client:
             ) from None
         if answer.is_success:
             return answer
-        raise _refusal(answer, where)
+        raise self._refusal(answer, where)
 
-
-def _refusal(answer: httpx.Response, where: str) -> Exception:
-    kind = _KINDS.get(answer.status_code, InputError if answer.status_code < 500 else ServiceError)
-    try:
-        error = ErrorAnswer.model_validate_json(answer.content).error
-        return kind(error.message, where=where, hint=error.hint)
-    except ValueError:
-        return kind(f"the endpoint answered {answer.status_code}", where=where, hint="Is it Landsweep's?")
+    def _refusal(self, answer: httpx.Response, where: str) -> Exception:
+        kind = _KINDS.get(answer.status_code, InputError if answer.status_code < 500 else ServiceError)
+        try:
+            error = ErrorAnswer.model_validate_json(answer.content).error
+        except ValueError:
+            return kind(f"the endpoint answered {answer.status_code}", where=where, hint="Is it Landsweep's?")
+        what = error.message
+        for theirs, ours in _WORDS.items():
+            what = what.replace(theirs, ours)
+        of_requests = any(word in error.hint for word in _OF_REQUESTS)
+        return kind(what, where=where, hint=self._hints.get(error.code, error.hint) if of_requests else error.hint)
 
 
 def read_upload(path: Path) -> bytes:

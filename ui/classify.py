@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pipelines.errors import LandsweepError, NotFoundError, ServiceError, nearest
@@ -19,6 +20,11 @@ from ui.examples import fetch_example, find_examples, gallery
 from ui.picture import Picture, lay_over, read_heat, take_picture
 
 Connect = Callable[[], Client]
+
+_HINTS = {
+    "patch": "Export the bands that the model needs, in its order, "
+    "or give each band of the file its name as its description."
+}
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,11 @@ class Welcome:
     messages: str
     gallery: str
     blank: str
+
+
+def connect_to(url: str) -> Connect:
+    """How to reach an endpoint that speaks in the page's words."""
+    return partial(Client, url, hints=_HINTS)
 
 
 @contextmanager

@@ -61,3 +61,13 @@ def test_exit_code_is_the_worst_met(predict: Predict) -> None:
     down = f"http://127.0.0.1:{free_port()}"
     assert predict("good.tif", at=down)[0] == 1
     assert predict("absent.tif", "good.tif", at=down)[0] == 2
+
+
+def test_messages_speak_of_files_and_options(predict: Predict) -> None:
+    _, _, err = predict("rgb.tif", "empty.tif")
+    assert "name the file's bands with --bands." in err
+    assert "empty.tif: the file is empty. Give a GeoTIFF" in err
+    _, _, more = predict("rgb.tif", "--bands", "B1,B2,B3")
+    assert 'rgb.tif: bands: unknown band "B1"' in more
+    for word in ("?bands=", "/v1/", "body", "content type"):
+        assert word not in err + more

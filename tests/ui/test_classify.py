@@ -18,7 +18,7 @@ Connect = Callable[[], Client]
 
 @pytest.fixture
 def connect(endpoint: str) -> Connect:
-    return partial(Client, endpoint)
+    return classify.connect_to(endpoint)
 
 
 def answering(status: int, text: str) -> Connect:
@@ -71,6 +71,14 @@ def test_wrong_file_leaves_one_message_and_nothing_else(connect: Connect, tiff: 
     assert found.messages.count('role="alert"') == 1
     assert "Traceback" not in found.messages
     assert (found.picture, found.labels, found.facts) == ("", "", "")
+
+
+@pytest.mark.parametrize("tiff", [b"", make_tiff(("B02", "B03", "B04"))])
+def test_messages_speak_of_files_and_not_of_requests(connect: Connect, tiff: bytes) -> None:
+    told = classify.classify(connect, tiff, None).messages
+    assert "file" in told
+    for word in ("?bands=", "/v1/", "body", "content type", "--bands"):
+        assert word not in told
 
 
 def test_unknown_model_is_said(connect: Connect) -> None:
