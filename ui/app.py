@@ -22,13 +22,13 @@ from gradio.components.navbar import Navbar
 
 from ui import server
 from ui.classify_page import ClassifyPage
+from ui.refusal import MAX_MEGABYTES
 from ui.settings import UiSettings
 from ui.theme import CSS, ICON, make_theme
 from ui.trials_page import TrialsPage
 
 Made = TypeVar("Made")
 
-MAX_UPLOAD = "16mb"
 _PATHS = {"Classify": "/", "Trials": "/trials"}
 
 
@@ -95,7 +95,7 @@ def _mount(blocks: gr.Blocks, host: str, port: int, folder: Path) -> FastAPI:
             server_name=host,
             server_port=port,
             show_error=False,
-            max_file_size=MAX_UPLOAD,
+            max_file_size=f"{MAX_MEGABYTES}mb",
             enable_monitoring=False,
             run_history=False,
             footer_links=[],

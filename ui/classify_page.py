@@ -5,14 +5,13 @@ Flows in: a file, a click, a link such as `/?model=landnet&example=file:lake.tif
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import gradio as gr
 
-from serve.client import Client
 from ui import classify, render
 from ui.examples import ON_CLICK
+from ui.refusal import KINDS, ON_FILE, refuse
 from ui.settings import UiSettings
 
 _STATE_SECONDS = 3600
@@ -31,17 +30,17 @@ class ClassifyPage:
     """The page's components; build inside `gr.Blocks`, then `wire`."""
 
     def __init__(self, settings: UiSettings) -> None:
-        self.connect = partial(Client, settings.url)
+        self.connect = classify.connect_to(settings.url)
         self.folder = settings.examples
         self.shot = gr.State(None, time_to_live=_STATE_SECONDS)
         with gr.Row():
             with gr.Column(scale=3, min_width=300):
-                self.file = gr.File(label="GeoTIFF", file_types=[".tif", ".tiff"], type="binary", height=150)
+                self.file = gr.File(label="GeoTIFF", file_types=list(KINDS), type="binary", height=150)
                 self.model = gr.Dropdown([], label="Model", visible=False)
                 self.examples = _html(js_on_load=ON_CLICK)
                 self.again = gr.Button("Try again", visible=False, size="sm")
             with gr.Column(scale=8, min_width=300, elem_id="ls-result"):
-                self.messages = _html()
+                self.messages = _html(js_on_load=ON_FILE)
                 self.blank = _html()
                 with gr.Row():
                     with gr.Column(min_width=260):
@@ -72,6 +71,7 @@ class ClassifyPage:
         self.again.click(self.on_open, outputs=opening, **_CLICK)
         seen = self.file.upload(self.on_file, [self.file, self.model], result, **_CLICK)
         seen.then(**look).then(fn=None, js=_SHOW_RESULT)
+        self.messages.upload(self.on_refused, outputs=result, **_CLICK).then(fn=None, js=_SHOW_RESULT)
         seen = self.examples.click(self.on_example, self.model, picked, **_CLICK)
         seen.then(**look).then(fn=None, js=_SHOW_RESULT)
         self.model.input(self.on_model, [self.shot, self.model], result, **_CHOICE).then(**look)
@@ -94,6 +94,10 @@ class ClassifyPage:
 
     def on_file(self, tiff: bytes | None, model: str | None) -> list[Any]:
         return _show(classify.classify(self.connect, tiff or b"", model))
+
+    def on_refused(self, event: gr.EventData) -> list[Any]:
+        found = refuse(getattr(event, "name", ""), getattr(event, "size", None))
+        return _show(classify.Result(None, found, "", "", ""))
 
     def on_example(self, model: str | None, event: gr.EventData) -> list[Any]:
         return self._example(str(getattr(event, "key", "")), model)

@@ -20,20 +20,12 @@ import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from serve.client import Client
+from tests.e2e.browser import FLAGS
 from tests.e2e.sockets import listening, processes_below
 from tests.fakes import free_port, png
 from tune.study import open_study
 
 ROOT = Path(__file__).parents[2]
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @dataclass(frozen=True)
