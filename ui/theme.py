@@ -125,7 +125,7 @@ CSS = """
 .ls-summary { display: flex; flex-wrap: wrap; gap: 10px 36px; margin: 4px 0; }
 .ls-summary dd { margin: 0; font-size: 1.02rem; font-weight: 600; font-variant-numeric: tabular-nums; }
 
-.ls-choices { align-items: end; } .ls-choices button { margin-bottom: 11px; }
+.ls-choices { align-items: end; } .ls-choices button { margin-bottom: 11px; min-height: 38px; }
 .ls-chart { margin: 0; } .ls-chart figcaption { display: flex; flex-wrap: wrap; gap: 4px 20px; margin-bottom: 14px; }
 .ls-chart .ls-key { display: flex; flex-wrap: wrap; gap: 2px 16px; font-size: .82rem; }
 .ls-chart .ls-key svg { width: 24px; height: 6px; display: inline-block; margin-right: 6px; vertical-align: 2px; }
@@ -165,8 +165,11 @@ CSS = """
 .ls-table tr.ls-is-best > td, .ls-table tr.ls-is-best > th[scope=row] { font-weight: 600;
   background: var(--color-accent-soft); }
 .ls-best-mark { color: #0f766e; font-size: .78rem; } .dark .ls-best-mark { color: #5eead4; }
+.ls-more { display: none; margin: 0 0 4px; font-size: .78rem; text-align: right;
+  color: var(--body-text-color-subdued); }
 .ls-table td.ls-reason { white-space: normal; min-width: 22ch; }
 .ls-table .ls-failed { color: #b42318; } .dark .ls-table .ls-failed { color: #fda29b; }
+@media (max-width: 800px) { .ls-more { display: block; } }
 @media (max-width: 520px) {
   .ls-head p { display: none; } .ls-head h1 { margin-right: auto; }
   .ls-labels li { grid-template-columns: 14px minmax(0, 1fr) 52px; row-gap: 3px; }

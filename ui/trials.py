@@ -124,6 +124,7 @@ def _table(study: Study, best: TrialRow | None, order: str) -> str:
     body = "".join(_row(row, names, is_best=row is best) for row in rows[:MAX_ROWS])
     cut = f"<p>The first {MAX_ROWS} of {len(rows)} trials.</p>" if len(rows) > MAX_ROWS else ""
     return (
+        '<p class="ls-more">Scroll sideways for more columns →</p>'
         f'<div class="ls-table" tabindex="0" role="region" aria-label="Trials"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>{cut}"
     )

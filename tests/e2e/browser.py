@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -11,3 +17,12 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+@contextmanager
+def open_tab(chromium: Path, width: int = 1280, height: int = 1000) -> Iterator[Page]:
+    """A tab of a browser of its own, for the length of a block."""
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=str(chromium), args=FLAGS)
+        yield running.new_page(viewport={"width": width, "height": height})
+        running.close()

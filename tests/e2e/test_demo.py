@@ -17,10 +17,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from serve.client import Client
-from tests.e2e.browser import FLAGS
+from tests.e2e.browser import open_tab
 from tests.e2e.sockets import listening, processes_below
 from tests.fakes import free_port, png
 from tune.study import open_study
@@ -75,10 +75,8 @@ def _wait_for_page(demo: Demo) -> None:
 
 @pytest.fixture(scope="module")
 def browser(chromium: Path) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=str(chromium), args=FLAGS)
-        yield running.new_page(viewport={"width": 1280, "height": 1000})
-        running.close()
+    with open_tab(chromium) as tab:
+        yield tab
 
 
 @pytest.mark.timeout(420)

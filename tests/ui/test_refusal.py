@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page as Tab
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
-from tests.e2e.browser import FLAGS
+from tests.e2e.browser import open_tab
 from tests.ui.stand_in import make_tiff
 from ui.refusal import MAX_MEGABYTES, refuse
 from ui.server import Page
@@ -27,13 +27,10 @@ DROP = """([name, size]) => {
 
 @pytest.fixture(scope="module")
 def tab(chromium: Path, page: Page) -> Iterator[Tab]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=str(chromium), args=FLAGS)
-        opened = running.new_page()
+    with open_tab(chromium) as opened:
         opened.goto(page.url)
         expect(opened.get_by_text("Nothing classified yet")).to_be_visible(timeout=60_000)
         yield opened
-        running.close()
 
 
 def choose(tab: Tab, path: Path) -> None:
