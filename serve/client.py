@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
+from pydantic import BaseModel
 
 from pipelines.errors import BusyError, InputError, NotFoundError, ServiceError, TooLargeError, UnsupportedError
 from serve.schema import ErrorAnswer, ModelInfo, Models, Prediction
+
+Answer = TypeVar("Answer", bound=BaseModel)
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 TIFF = "image/tiff"
@@ -70,10 +73,10 @@ class Client:
 
         Raises:
             InputError: the endpoint refused the file; the message is its own.
-            ServiceError: the endpoint does not answer, or failed.
+            ServiceError: the endpoint does not answer, failed, or is not Landsweep's.
         """
         answer = self._call("POST", "/v1/predict", {"model": model, "bands": bands}, tiff, where=name)
-        return Prediction.model_validate_json(answer.content)
+        return self._read(Prediction, answer)
 
     def explain(self, tiff: bytes, label: str, *, model: str | None = None, bands: str | None = None) -> bytes:
         """Grad-CAM of one class as the bytes of a PNG: 8-bit grey, the size of the model's image. See `predict`."""
@@ -86,7 +89,7 @@ class Client:
 
     def models(self) -> list[ModelInfo]:
         """The models that the endpoint serves, the default one first."""
-        return Models.model_validate_json(self._call("GET", "/v1/models").content).models
+        return self._read(Models, self._call("GET", "/v1/models")).models
 
     def ready(self) -> bool:
         """Whether the endpoint answers and can predict."""
@@ -128,6 +131,13 @@ class Client:
         if answer.is_success:
             return answer
         raise self._refusal(answer, where)
+
+    def _read(self, kind: type[Answer], answer: httpx.Response) -> Answer:
+        try:
+            return kind.model_validate_json(answer.content)
+        except ValueError:
+            hint = "Give the URL of `landsweep serve`."
+            raise ServiceError("what answers there is not Landsweep's", where=self.url, hint=hint) from None
 
     def _refusal(self, answer: httpx.Response, where: str) -> Exception:
         kind = _KINDS.get(answer.status_code, InputError if answer.status_code < 500 else ServiceError)

@@ -6,8 +6,7 @@ becomes one message, and what was there before it goes, so that no answer stands
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -73,21 +72,10 @@ def connect_to(url: str) -> Connect:
     return partial(Client, url, hints=_HINTS)
 
 
-@contextmanager
-def asking(connect: Connect) -> Iterator[Client]:
-    """A client whose every trouble is a LandsweepError, also where something else answers on that port."""
-    with connect() as client:
-        try:
-            yield client
-        except ValueError:
-            hint = "Give the URL of `landsweep serve`."
-            raise ServiceError("what answers there is not Landsweep's", where=client.url, hint=hint) from None
-
-
 def welcome(connect: Connect, folder: Path | None) -> Welcome:
     """Ask the endpoint for its models and examples."""
     try:
-        with asking(connect) as client:
+        with connect() as client:
             models = client.models()
             if not models:
                 raise ServiceError("the endpoint serves no model", hint="Add one with `landsweep registry add`.")
@@ -100,7 +88,7 @@ def welcome(connect: Connect, folder: Path | None) -> Welcome:
 def classify(connect: Connect, tiff: bytes, model: str | None) -> Result:
     """Classify one patch by one model, the endpoint's default where None."""
     try:
-        with asking(connect) as client:
+        with connect() as client:
             answer = client.predict(tiff, model=model)
             info = _info(client.models(), answer.model.name)
         shot = Shot(tiff, info.name, take_picture(tiff, info), answer)
@@ -125,7 +113,7 @@ def _info(models: list[ModelInfo], name: str) -> ModelInfo:
 def classify_example(connect: Connect, folder: Path | None, key: str, model: str | None) -> tuple[Result, str | None]:
     """Classify an example by the model it was made for, else by the chosen one; returns which that was."""
     try:
-        with asking(connect) as client:
+        with connect() as client:
             example = fetch_example(client, client.models(), folder, key)
     except LandsweepError as error:
         return Result(None, render.failure(error), "", "", ""), model
@@ -140,7 +128,7 @@ def explain(connect: Connect, shot: Shot | None, label: str | None) -> str:
     try:
         if label not in shot.labels:
             raise NotFoundError(f'no class "{label[:80]}"', hint=nearest(label, shot.labels))
-        with asking(connect) as client:
+        with connect() as client:
             png = client.explain(shot.tiff, label, model=shot.model)
         heat = read_heat(png, shot.picture.rgb.shape)
     except LandsweepError as error:

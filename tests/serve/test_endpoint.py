@@ -200,6 +200,9 @@ def test_client_at_something_else() -> None:
     transport = httpx.MockTransport(lambda request: httpx.Response(500, text="<h1>proxy</h1>"))
     with Client(transport=transport) as client, pytest.raises(ServiceError, match="answered 500"):
         client.models()
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, text="<h1>router</h1>"))
+    with Client(transport=transport) as client, pytest.raises(ServiceError, match="not Landsweep's"):
+        client.predict(stack())
 
 
 def test_port_in_use(url: str, tmp_path: Path) -> None:
