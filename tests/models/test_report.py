@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import landsweep
-from models.bundle import CONFIG
+from models.bundle import CONFIG, config_text
 from models.epochs import TABLE, epoch_beside, read_epochs, write_epochs
 from models.figures import DRAWERS
 from models.learning import draw_learning
@@ -84,7 +84,7 @@ def test_the_bundle_beside_predictions_says_of_which_epoch_they_are(
     write_predictions(file, DECIDED)
     write_epochs(tmp_path / TABLE, [{"epoch": 1, "validation_loss": 0.5}, {"epoch": 2, "validation_loss": 0.6}])
     config = fresh("landnet-s", 20).config.model_copy(update={"trial": {"epoch": 2}})
-    write_whole(tmp_path / "checkpoints" / bundle / CONFIG, config.model_dump_json())
+    write_whole(tmp_path / "checkpoints" / bundle / CONFIG, config_text(config))
     report_on(ReportSettings(predictions=file, out=tmp_path / "out"))
     assert epoch_beside(file) == epoch
     assert (tmp_path / "out" / OF_EPOCHS).read_bytes() == png_of(draw_learning(read_epochs(tmp_path / TABLE), epoch))
