@@ -19,6 +19,7 @@ from rich.table import Table
 from benchmarks.folds import FOLDS, Entry, Outcome, fit_all
 from benchmarks.parts import (
     band_figures_joined,
+    early_joined,
     four_by_four_stem,
     global_response,
     mean_pooling,
@@ -37,6 +38,7 @@ from models.settings import TrainSettings
 AS_IS = "as it is"
 CHANGES = {
     "stem: bands not told apart by grid": unbranched_stem,
+    "stem: bands of both grids summed one layer earlier": early_joined,
     "stem: pixels folded 4×4 at once, no mixing before": four_by_four_stem,
     "stem: half as many channels of mixed spectrum": narrow_spectrum,
     "stem: two pointwise layers": two_pointwise_layers,

@@ -43,6 +43,32 @@ def unbranched_stem(net: ReflectanceNet) -> None:
     landnet(net).features[0] = Stem([False] * bands, mixed, width)
 
 
+class EarlyJoined(nn.Module):
+    """Fine and coarse bands summed before the first nonlinearity, so that both it and the second see all of them."""
+
+    def __init__(self, whole: Stem, mixed: int, width: int) -> None:
+        super().__init__()
+        half = mixed // 2
+        self.register_buffer("fine", whole.fine, persistent=False)
+        self.register_buffer("rough", whole.rough, persistent=False)
+        self.fold = nn.Conv2d(len(whole.fine), half, 2, stride=2, bias=False)
+        self.take = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(len(whole.rough), half, 1, bias=False))
+        first = nn.BatchNorm2d(half), nn.GELU(), nn.Conv2d(half, mixed, 1, bias=False)
+        second = nn.BatchNorm2d(mixed), nn.GELU(), nn.Conv2d(mixed, width, 2, stride=2, bias=False)
+        self.mix = nn.Sequential(*first, *second, nn.BatchNorm2d(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        fine, coarse = x.index_select(1, cast(Tensor, self.fine)), x.index_select(1, cast(Tensor, self.rough))
+        mixed: Tensor = self.mix(self.fold(fine) + self.take(coarse))
+        return mixed
+
+
+def early_joined(net: ReflectanceNet) -> None:
+    """Bands of both grids meet one layer earlier."""
+    _, mixed, width = stem(net)
+    landnet(net).features[0] = EarlyJoined(cast(Stem, landnet(net).features[0]), mixed, width)
+
+
 def two_pointwise_layers(net: ReflectanceNet) -> None:
     """Before pixels are folded again."""
     found, mixed = cast(Stem, landnet(net).features[0]), stem(net)[1]
