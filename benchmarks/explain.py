@@ -21,7 +21,6 @@ import typer
 from pytorch_grad_cam import AblationCAM, GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from rich.table import Table
-from torch import Tensor
 
 from benchmarks.loops import DEVIATION, MEAN, new_net
 from benchmarks.rounds import Contender, Go, Rates, Rounds, Save, cores, run_rounds, show
@@ -81,18 +80,9 @@ def contenders(name: str) -> list[Contender]:
     works = {PREDICTION: predict}
     works |= {method: lambda method=method: explain(bundle, image, label, method) for method in (GRADCAM, ABLATIONCAM)}
     works[LIBRARY + GRADCAM] = library(GradCAM)
-    if reshape is None and _channels_first(net, layer, prepared):
+    if reshape is None:
         works[LIBRARY + ABLATIONCAM] = library(AblationCAM)
     return [Contender(each, ready(work), []) for each, work in works.items()]
-
-
-def _channels_first(net: ReflectanceNet, layer: torch.nn.Module, prepared: Tensor) -> bool:
-    shapes = list[torch.Size]()
-    hook = layer.register_forward_hook(lambda _module, _given, output: shapes.append(output.shape))
-    with torch.inference_mode():
-        net.backbone(prepared)
-    hook.remove()
-    return len(shapes[0]) == 4
 
 
 def ready(work: Callable[[], object]) -> Callable[[], AbstractContextManager[Go]]:

@@ -16,7 +16,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from models.bundle import CONFIG, BundleConfig, read_config
+from models.bundle import BundleConfig, read_config
+from models.find import bundle_of_results
 from pipelines.errors import PredictionsError
 from pipelines.files import write_whole
 
@@ -53,13 +54,8 @@ def epoch_beside(predictions: Path) -> int | None:
     Raises:
         BundleError: the bundle's config is damaged.
     """
-    results = predictions.absolute().parent
-    kind, _, name = results.name.partition("_")
-    for bundle in ((name,) if name else ("best_acc", "best")) if kind == "results" else ():
-        folder = results.parent / "checkpoints" / bundle
-        if (folder / CONFIG).is_file():
-            return epoch_of(read_config(folder))
-    return None
+    bundle = bundle_of_results(predictions.absolute().parent)
+    return epoch_of(read_config(bundle)) if bundle else None
 
 
 def epoch_of(config: BundleConfig) -> int | None:

@@ -69,8 +69,6 @@ def export_onnx(settings: ExportSettings) -> dict[str, Any]:
         torch.set_num_threads(settings.threads)
     folder = find_bundle(settings.source, settings.checkpoint)
     bundle = load_bundle(folder)
-    if EXAMPLE not in bundle.config.files:
-        raise BundleError(f"{EXAMPLE} is missing", where=str(folder), hint="Write the bundle again from its run.")
     config = bundle.config
     example = read_stack((folder / EXAMPLE).read_bytes(), wanted=config.bands, size=config.image_size)
     return {"bundle": str(folder)} | write_onnx(settings.out, bundle, example)

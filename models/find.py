@@ -50,3 +50,11 @@ def own_results(source: Path, bundle: Path, *, same_data: bool) -> Path | None:
     if bundle == source or not same_data:
         return None
     return source / (RESULTS if bundle.name in (BEST_ACC, BEST) else f"{RESULTS}_{bundle.name}")
+
+
+def bundle_of_results(results: Path) -> Path | None:
+    """Whose results a run's or a search's folder has, by the name that `own_results` gives it; None of any other."""
+    kind, _, name = results.name.partition("_")
+    names = ((name,) if name else (BEST_ACC, BEST)) if kind == RESULTS else ()
+    folders = (results.parent / CHECKPOINTS / each for each in names)
+    return next((folder for folder in folders if (folder / CONFIG).is_file()), None)

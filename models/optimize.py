@@ -32,10 +32,11 @@ def _groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
         if callable(names := getattr(module, "no_weight_decay", None))
         for name in names()
     }
-    flat = [each for name, each in parameters.items() if each.squeeze().ndim <= 1 or name in spared]
-    known = set(map(id, flat))
-    decayed = [each for each in parameters.values() if id(each) not in known]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": flat, "weight_decay": 0.0}]
+    decayed = {name for name, each in parameters.items() if each.squeeze().ndim > 1} - spared
+    return [
+        {"params": [each for name, each in parameters.items() if name in decayed], "weight_decay": weight_decay},
+        {"params": [each for name, each in parameters.items() if name not in decayed], "weight_decay": 0.0},
+    ]
 
 
 @dataclass

@@ -14,10 +14,12 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
+from models.find import BEST as BEST_BUNDLE
+from models.find import CHECKPOINTS
 from pipelines.errors import StudyError, nearest
 from tune.settings import SearchSettings
 
-SETTINGS, DATABASE, TRIALS, BEST = "search.yaml", "study.db", "trials", Path("checkpoints") / "best"
+SETTINGS, DATABASE, TRIALS, BEST = "search.yaml", "study.db", "trials", Path(CHECKPOINTS) / BEST_BUNDLE
 CURVES, RAY_TRIAL, REASON, SECONDS = "curves", "ray_trial", "reason", "seconds"
 """Trial attributes: one dict of metrics an epoch, Tune's name of it, why it ended early, how long it ran."""
 
