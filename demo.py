@@ -73,7 +73,7 @@ def _ingest(archive: Path, shards: Path, say: Callable[[str, str], None]) -> Non
 
     if not (shards / MANIFEST).is_file():
         say("ingest", f"packing {archive} into {shards} with Ray Data")
-    manifest = ingest(IngestSettings(source=archive, out=shards, rows_per_part=128, resume=True))
+    manifest = ingest(IngestSettings(source=str(archive), out=str(shards), rows_per_part=128, resume=True))
     rows = ", ".join(f"{manifest.rows(split)} {split}" for split in manifest.splits)
     dropped = ", ".join(f"{len(ids)} {reason}" for reason, ids in manifest.dropped.items())
     say("ingest", f"{rows} patches; left out: {dropped or 'none'}")
@@ -86,7 +86,7 @@ def _search(settings: DemoSettings, shards: Path, say: Callable[[str, str], None
 
     search = SearchSettings(
         name=STUDY,
-        data=shards,
+        data=str(shards),
         experiments=settings.out / "experiments",
         trials=settings.trials,
         epochs=settings.epochs,

@@ -279,9 +279,11 @@ def _train(
     from models.run import settings_of
     from models.train import train
 
-    fit = None
+    fit: Any = None
     if settings_of(settings, resume=resume).workers > 1:
-        from tune.distributed import fit_together as fit
+        from tune.distributed import fit_together
+
+        fit = fit_together
 
     with progress_bar("steps", "training") as progress:
         found = train(settings, resume=resume, progress=progress, tell=_tell, fit=fit)
@@ -362,7 +364,9 @@ def list_models(as_json: AsJson = False) -> None:
     """The models that have a short name; any other classification model of timm goes by timm's name."""
     from models.catalog import MODELS
 
-    rows = [{"name": name, "what": each.what, "timm": each.timm or None} for name, each in MODELS.items()]
+    rows: list[dict[str, Any]] = [
+        {"name": name, "what": each.what, "timm": each.timm or None} for name, each in MODELS.items()
+    ]
     numbers = [each.parameters for each in MODELS.values()]
     if as_json:
         rows = [row | {"parameters": number} for row, number in zip(rows, numbers, strict=True)]

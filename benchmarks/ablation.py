@@ -2,9 +2,9 @@
 
     python -m benchmarks.ablation SHARDS [--model landnet-s] [--seeds 1] [--epochs 20] [--save]
 
-Every row is the real net with one part exchanged, fitted on the same folds with the same seeds. A difference is the
-mean of those to the net as it is, fold by fold and seed by seed; ± is its standard error. What is within two of these
-may be chance.
+Every row is the real net with one part exchanged, fitted on the same folds with the same seeds, each fold's its own. A
+difference is the mean of those to the net as it is, fold by fold and seed by seed; ± is its standard error. What is
+within two of these may be chance.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def main(
     """Print what each exchanged part does to average precision."""
     settings = TrainSettings(model=model, epochs=epochs)
     chosen = {name: change for name, change in CHANGES.items() if name.startswith(part)}
-    entries = [Entry(AS_IS, settings, seeds), *(Entry(name, settings, seeds, each) for name, each in chosen.items())]
+    entries = [Entry(name, settings, seeds, change, apart=True) for name, change in {AS_IS: id, **chosen}.items()]
     *_, found = fit_all(shards, entries)
     rows = Table(model, "parameters", "accuracy, %", "macro AP, %", "difference of AP")
     for name, outcomes in found.items():

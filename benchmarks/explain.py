@@ -13,6 +13,7 @@ import io
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext, redirect_stderr
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -77,8 +78,9 @@ def contenders(name: str) -> list[Contender]:
 
         return run
 
-    works = {PREDICTION: predict}
-    works |= {method: lambda method=method: explain(bundle, image, label, method) for method in (GRADCAM, ABLATIONCAM)}
+    works: dict[str, Callable[[], object]] = {PREDICTION: predict}
+    for own in (GRADCAM, ABLATIONCAM):
+        works[own] = partial(explain, bundle, image, label, own)
     works[LIBRARY + GRADCAM] = library(GradCAM)
     if reshape is None:
         works[LIBRARY + ABLATIONCAM] = library(AblationCAM)

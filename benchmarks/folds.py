@@ -51,16 +51,16 @@ def read_folds(shards: Path) -> list[Fold]:
     """All rows of a dataset in `FOLDS` folds, its bands in its own order."""
     manifest = open_dataset(str(shards))
     bands = tuple(manifest.band_names)
-    splits = open_rows(str(shards), manifest, manifest.splits, bands, "memory")
+    splits = open_rows(str(shards), manifest, list(manifest.splits), bands, "memory")
     chunks = [split.take(np.arange(len(split))) | {"patch_id": split.patch_ids} for split in splits]
     whole: Chunk = {key: np.concatenate([chunk[key] for chunk in chunks]) for key in (*bands, "labels", "patch_id")}
     whole = {key: values[np.argsort(whole["patch_id"].astype(str))] for key, values in whole.items()}
-    number = _deal(whole["labels"])
+    number = deal(whole["labels"])
     names, size = tuple(manifest.label_names), max(column.size for column in manifest.bands)
     return [_fold(whole, bands, names, size, number == each) for each in range(FOLDS)]
 
 
-def _deal(labels: NDArray[np.uint8]) -> NDArray[np.int64]:
+def deal(labels: NDArray[np.uint8]) -> NDArray[np.int64]:
     """The fold of each row: each class's rows, shuffled, go to the folds in turn; of several classes, the last's."""
     generator, found = np.random.default_rng(0), np.empty(len(labels), np.int64)
     for column in labels.T:
@@ -78,12 +78,22 @@ def _fold(whole: Chunk, bands: tuple[str, ...], names: tuple[str, ...], size: in
 
 @dataclass(frozen=True)
 class Entry:
-    """A row of a table: its name, how its net is fitted, with seeds from 0 on, and what is done to it before."""
+    """A row of a table: its name, how its net is fitted, with how many seeds, and what is done to it before.
+
+    Seeds count from 0, the same for all folds; or each fold has its own (`apart`), so that the luck of one
+    initialisation, which is worth a point of precision, is not in all folds alike, where their spread does not show it.
+    """
 
     name: str
     settings: TrainSettings
     seeds: int = 1
     change: Callable[[ReflectanceNet], object] = id
+    apart: bool = False
+
+    def fits(self) -> list[tuple[int, int]]:
+        """Folds and seeds."""
+        pairs = [(fold, seed) for seed in range(self.seeds) for fold in range(FOLDS)]
+        return [(fold, seed * FOLDS + fold) for fold, seed in pairs] if self.apart else pairs
 
 
 @dataclass(frozen=True)
@@ -148,10 +158,7 @@ def fit_all(shards: Path, entries: Sequence[Entry]) -> Iterator[dict[str, list[O
     console, found = Console(stderr=True), dict[str, list[Outcome]]()
     cores, context = len(os.sched_getaffinity(0)), multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(cores, context, _read, (shards,)) as pool:
-        jobs = {
-            entry.name: [pool.submit(_fit, entry, fold, seed) for seed in range(entry.seeds) for fold in range(FOLDS)]
-            for entry in entries
-        }
+        jobs = {entry.name: [pool.submit(_fit, entry, fold, seed) for fold, seed in entry.fits()] for entry in entries}
         for name, fits in jobs.items():
             for job in as_completed(fits):
                 outcome = job.result()
