@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +54,25 @@ def read_state(path: Path) -> dict[str, Any]:
     return state
 
 
-def push_state(folder: Path, state: Mapping[str, Any]) -> None:
-    """Write a state into a folder; the one that was there becomes the one before."""
-    if (folder / STATE).is_file():
+def push_state(folder: Path, state: Mapping[str, Any], *, keep: bool = True) -> None:
+    """Write a state into a folder; the one that was there becomes the one before, if it is worth being kept."""
+    if keep and (folder / STATE).is_file():
         (folder / STATE).replace(folder / PREVIOUS)
     write_state(folder / STATE, state)
+
+
+def drop_asides(folder: Path, names: Iterable[str]) -> None:
+    """Remove what a process that was killed had set aside while it wrote these files and folders. Nobody may be writing
+    now."""
+    for path in (path for name in names for path in folder.glob(f".{name}.*")):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def has_state(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in (STATE, PREVIOUS))
 
 
 def drop_states(folder: Path) -> None:

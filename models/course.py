@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from models.bundle import BundleConfig
-from models.checkpoint import PREVIOUS, STATE, push_state, read_state
+from models.checkpoint import PREVIOUS, STATE, drop_asides, push_state, read_state
 from models.early import Patience
 from models.find import BEST_ACC, BEST_LOSS, FINAL
 from models.judge import judge
@@ -51,6 +51,7 @@ class Course:
         self.rows: list[dict[str, Any]] = []
         self.best, self.lowest = Patience(), Patience()
         self.remarks: list[str] = []
+        self._damaged = False
         self._clock = clock
         self._saved = self._begun = clock()
 
@@ -62,9 +63,11 @@ class Course:
 
     def resume(self) -> None:
         """Go on from the last checkpoint, or the one before where its bytes are damaged; begin anew where none is."""
-        for name in (BEST_ACC, BEST_LOSS, FINAL):
-            if self.fit.team.leads:
+        if self.fit.team.leads:
+            bundles = (BEST_ACC, BEST_LOSS, FINAL)
+            for name in bundles:
                 recover_bundle(self.run.checkpoints / name)
+            drop_asides(self.run.checkpoints, (*bundles, STATE))
         there = [name for name in (STATE, PREVIOUS) if (self.run.checkpoints / name).is_file()]
         for position, name in enumerate(there):
             try:
@@ -74,6 +77,7 @@ class Course:
                     hint = "Begin the run anew, in another folder."
                     raise TrainingError(error.what, where=error.where, hint=hint) from None
                 self.remarks.append(f"{error}. Going on from the one before.")
+                self._damaged = True
                 continue
             restore(self.fit, state["fit"])
             self.rows = state["rows"]
@@ -92,7 +96,8 @@ class Course:
         state = capture(self.fit)
         if self.fit.team.leads:
             patience = {name: [each.best, each.waited] for name, each in (("best", self.best), ("lowest", self.lowest))}
-            push_state(self.run.checkpoints, {"fit": state, "rows": self.rows} | patience)
+            push_state(self.run.checkpoints, {"fit": state, "rows": self.rows} | patience, keep=not self._damaged)
+            self._damaged = False
         self._saved = self._clock()
 
     def after_epoch(self, epoch: EpochResult, log: Log | None) -> None:

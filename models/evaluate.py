@@ -61,13 +61,14 @@ def evaluate(
     found: list[Tensor] = []
     total = 0.0
     plan = Plan(share=(team.number, team.size))
-    for images, labels in Batches(rows, batch_size * team.size, size, device=device, plan=plan):
-        if not len(images):
-            continue
-        logits = _logits(net, images.contiguous(memory_format=torch.channels_last))
-        found.append(logits.cpu())
-        if loss is not None:
-            total += float(loss(logits, labels)) * len(images)
+    with own_memory_errors(f"a batch of {batch_size} patches of {size} px", "Make room on the device, or use another."):
+        for images, labels in Batches(rows, batch_size * team.size, size, device=device, plan=plan):
+            if not len(images):
+                continue
+            logits = _logits(net, images)
+            found.append(logits.cpu())
+            if loss is not None:
+                total += float(loss(logits, labels)) * len(images)
     mine = torch.cat(found).numpy() if found else np.empty((0, rows.labels.shape[1]), np.float32)
     whole = team.join(mine, len(rows), batch_size * team.size)
     if not np.isfinite(whole).all():
@@ -79,7 +80,7 @@ def evaluate(
 def _logits(net: nn.Module, images: Tensor) -> Tensor:
     try:
         with own_memory_errors(f"a patch of {images.shape[-1]} px", "Use another device, or a smaller model."):
-            logits: Tensor = net(images)
+            logits: Tensor = net(images.contiguous(memory_format=torch.channels_last))
             return logits
     except TrainingError:
         half = len(images) // 2

@@ -35,10 +35,11 @@ class Log:
         self._tell = tell
         self._table.parent.mkdir(parents=True, exist_ok=True)
         self._text = open(folder / LOGS / TEXT, "a", encoding="utf-8", buffering=1)  # noqa: SIM115  closed below
-        # What an interrupted run wrote of later epochs counts no more.
-        self._events = SummaryWriter(str(folder / LOGS), purge_step=len(rows) + 1 if rows else None)
+        # What an interrupted run wrote of later epochs counts no more, and of its last one some may never have been
+        # written: tensorboardX has a thread for it, which `flush` does not wait for.
+        self._events = SummaryWriter(str(folder / LOGS), purge_step=max(1, len(rows)))
         if rows:
-            write_epochs(self._table, rows)
+            self.epoch(rows)
 
     def note(self, line: str) -> None:
         """One line of text, with its time, in the file alone."""

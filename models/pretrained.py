@@ -103,6 +103,11 @@ def load_pretrained(
     return report
 
 
+def whole_path(pretrained: str) -> str:
+    """The same weights from whatever working directory."""
+    return pretrained if pretrained in ("", HUB) else str(Path(pretrained).absolute())
+
+
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Tensors by name from a file, without what others have put around them or before their names.
 

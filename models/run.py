@@ -16,7 +16,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,6 +84,19 @@ class Run:
         record = self.record.model_copy(update=changes)
         write_whole(self.folder / RECORD, record.model_dump_json(indent=1))
         return replace(self, record=record)
+
+    def forget(self, *, keep_folder: bool) -> None:
+        """Remove what a run has written before its first checkpoint: one that was refused has never been.
+
+        Args:
+            keep_folder: it was there before, and may be a link or a disk of its own.
+        """
+        with suppress(OSError):  # why it was refused is what is to be said
+            shutil.rmtree(self.folder / LOGS, ignore_errors=True)
+            for name in (RECORD, ".lock"):
+                (self.folder / name).unlink(missing_ok=True)
+            if not keep_folder:
+                self.folder.rmdir()
 
 
 def begin(settings: RunSettings, folder: Path, manifest: Manifest) -> Run:

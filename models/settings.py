@@ -116,7 +116,7 @@ class FitSettings(Settings):
         default=1, ge=1, le=65_536, description="parts a batch is cut into, so that it needs less memory"
     )
     compile: bool = Field(default=False, description="torch.compile: minutes at the start, faster steps on a GPU")
-    seed: int = Field(default=0, ge=0, description="weights, order, augmentation and a search's draws follow from it")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="what weights, order, augmentation and searches draw from")
 
 
 class TrainSettings(FitSettings, DrawnSettings):

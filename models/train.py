@@ -7,7 +7,6 @@ Flows in: `RunSettings`. Flows out: the folder that `models.run` describes. A ru
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -16,13 +15,14 @@ from typing import Any, Protocol
 import torch
 
 from models.bundle import EXAMPLE
-from models.checkpoint import drop_states
+from models.checkpoint import drop_states, has_state
 from models.course import Course
 from models.device import pick_device
 from models.find import BEST_ACC, RESULTS
 from models.keep import image_size, net_of
 from models.logs import Log
 from models.loop import Fit
+from models.pretrained import whole_path
 from models.results import headline, score_splits, write_results
 from models.run import Run, begin, folder_of, now, open_run, reopen
 from models.settings import RunSettings
@@ -73,9 +73,9 @@ def train(
         TrainingError: training diverged, or ran out of memory. What was reached before is kept.
         StorageError: the disk is full. Likewise.
     """
-    if settings.data:
-        settings = settings.model_copy(update={"data": str(locate(settings.data))})
+    settings = _with_whole_paths(settings)
     folder = folder_of(settings)
+    there = folder.exists()
     if resume:
         open_run(folder)  # before a lock would make the folder
     else:
@@ -93,9 +93,16 @@ def train(
             raise TrainingError(error.what, where=error.where, hint=hint) from None
         except InputError:
             if not resume and not run.checkpoints.is_dir():
-                shutil.rmtree(folder)  # a run that was refused has never been
+                run.forget(keep_folder=there)
             raise
         return _finish(run, tell)
+
+
+def _with_whole_paths(settings: RunSettings) -> RunSettings:
+    """A run may go on from another working directory. What was not given stays so."""
+    whole = {"data": str(locate(settings.data))} if settings.data else {}
+    whole |= {"pretrained": whole_path(settings.pretrained)} if settings.pretrained else {}
+    return settings.model_copy(update=whole)
 
 
 def _kept(run: Run) -> str:
@@ -128,7 +135,7 @@ def _begin(settings: RunSettings, folder: Path) -> Run:
     """Where the data is kept is settled here: a run that goes on with less memory must not see another order."""
     manifest = check(settings)
     bands = parse_bands(settings.bands, manifest.band_names)
-    feed = choose(manifest, ("train", "validation"), bands, settings.feed)
+    feed = choose(manifest, ("train", "validation"), bands, settings.feed, settings.workers)
     return begin(settings.model_copy(update={"feed": feed}), folder, manifest)
 
 
@@ -151,7 +158,9 @@ def fit_run(run: Run, *, progress: Progress, tell: Tell, team: Team = ALONE) -> 
     bands = parse_bands(settings.bands, manifest.band_names)
     splits = open_rows(settings.data, manifest, ("train", "validation"), bands, settings.feed)
     learned, validation = splits
-    fit = Fit(net_of(settings, manifest), settings, image_size(manifest), pick_device(settings.device), team)
+    # A run that goes on has all its weights from its checkpoint: those it began with may be gone.
+    begun = settings.model_copy(update={"pretrained": ""}) if has_state(run.checkpoints) else settings
+    fit = Fit(net_of(begun, manifest), settings, image_size(manifest), pick_device(settings.device), team)
     course = Course(run, fit, validation, manifest)
     course.resume()
     steps = fit.steps(len(learned))
@@ -191,11 +200,21 @@ def _introduce(log: Log, course: Course, settings: RunSettings, learned: int, va
     log.settings(settings.dump_yaml())
 
 
+def scoring_device(settings: RunSettings) -> torch.device:
+    """That of training; but a cluster's head, whose workers have trained on their nodes' GPUs, may have none."""
+    try:
+        return pick_device(settings.device)
+    except SettingsError:
+        if settings.workers == 1:
+            raise
+        return pick_device("auto")
+
+
 def _finish(run: Run, tell: Tell) -> dict[str, Any]:
     """Score the best bundle, write the results down, and let go of what only a run under way needs."""
     settings, target = run.settings, run.checkpoints / BEST_ACC
     tell("Scoring the best epoch, and drawing its report.")
-    bundle = load_bundle(target, pick_device(settings.device))
+    bundle = load_bundle(target, scoring_device(settings))
     splits = ("train", "validation", *(["test"] if settings.test else []))
     found = score_splits(bundle, settings.data, splits, tell)
     metrics = {each.predictions.split: each.metrics for each in found}

@@ -41,11 +41,18 @@ def open_rows(
     return [open_stream(folder, split, bands, manifest) for split in splits]
 
 
-def choose(manifest: Manifest, splits: Sequence[str], bands: Sequence[str], mode: Mode = "auto") -> Mode:
-    """What `auto` means for this dataset on this machine; the two deal rows in different orders."""
+def choose(
+    manifest: Manifest, splits: Sequence[str], bands: Sequence[str], mode: Mode = "auto", processes: int = 1
+) -> Mode:
+    """What `auto` means for this dataset on this machine; the two deal rows in different orders.
+
+    Args:
+        processes: that each read the splits for themselves, on one machine as like as not.
+    """
     if mode != "auto":
         return mode
-    return "memory" if native_bytes(manifest, splits, bands) <= MEMORY_SHARE * machine_memory() else "streamed"
+    wanted = processes * native_bytes(manifest, splits, bands)
+    return "memory" if wanted <= MEMORY_SHARE * machine_memory() else "streamed"
 
 
 def native_bytes(manifest: Manifest, splits: Sequence[str], bands: Sequence[str]) -> int:

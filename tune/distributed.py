@@ -16,7 +16,8 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+import torch
 import torch.distributed as dist
 from ray import train as raytrain
 from ray.exceptions import GetTimeoutError
@@ -70,11 +72,26 @@ def fit_together(run: Run, *, progress: Progress, tell: Tell) -> None:
             ),
         )
         try:
-            trainer.fit()
+            _beside(trainer.fit)
         except raytrain.TrainingFailedError as error:
             raise _own(error) from None
         finally:
             shutil.rmtree(run.folder / "ray", ignore_errors=True)
+
+
+def _beside(work: Callable[[], object]) -> None:
+    """Do it in a thread, and wait: in the main one, Ray Train takes Ctrl-C for itself, ends the process by
+    `sys.exit(0)`, and never gives it back."""
+    over: Future[object] = Future()
+
+    def run() -> None:
+        try:
+            over.set_result(work())
+        except BaseException as error:
+            over.set_exception(error)
+
+    threading.Thread(target=run, name="ray-train", daemon=True).start()
+    over.result()
 
 
 def _work(config: dict[str, Any]) -> None:
@@ -83,7 +100,12 @@ def _work(config: dict[str, Any]) -> None:
         os.chdir(config["from"])  # the paths in the settings may be relative
     context = raytrain.get_context()
     run = open_run(Path(config["folder"]))
-    here = {"device": str(get_device()), "threads": run.settings.threads or 1}
+    device = get_device()
+    if device.type == "cuda":
+        torch.cuda.set_device(
+            device
+        )  # NCCL's exchange of objects goes by it, and a node's workers may see all its GPUs
+    here = {"device": str(device), "threads": run.settings.threads or 1}
     run = replace(run, record=run.record.model_copy(update={"settings": run.settings.model_copy(update=here)}))
     team = Team(context.get_world_rank(), context.get_world_size())
     fit_run(run, progress=lambda *_: None, tell=lambda _: None, team=team)
@@ -149,7 +171,8 @@ def _own(error: Exception) -> LandsweepError:
     for cause in causes:
         if isinstance(cause, LandsweepError):
             return cause
-    reason = str(causes[0] if causes else error).strip().splitlines()[-1].partition(". ")[0]
+    cause = causes[0] if causes else error
+    reason = (str(cause).strip() or type(cause).__name__).splitlines()[-1].partition(". ")[0]
     return TrainingError(f"a worker ended ({reason})", hint="Go on with --resume.")
 
 

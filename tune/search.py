@@ -10,7 +10,6 @@ import logging
 import os
 from functools import partial
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import optuna
@@ -65,10 +64,9 @@ def run_search(settings: SearchSettings, console: Console, *, resume: bool = Fal
 
 def _with_whole_paths(settings: SearchSettings) -> SearchSettings:
     """Trials have working directories of their own."""
-    from models.pretrained import HUB
+    from models.pretrained import whole_path
 
-    weights = [each if each in ("", HUB) else str(Path(each).absolute()) for each in settings.space.pretrained]
-    space = settings.space.model_copy(update={"pretrained": weights})
+    space = settings.space.model_copy(update={"pretrained": list(map(whole_path, settings.space.pretrained))})
     return settings.model_copy(update={"data": str(locate(settings.data)), "space": space})
 
 

@@ -101,6 +101,7 @@ def test_help_at_80_columns_says_in_full_what_each_verb_does() -> None:
             ["train", "--data", "{archive}", "--augment-rotation", "60"],
             "augment.rotation: input should be less than",
         ),
+        (["train", "--data", "{archive}", "--seed", "2147483648"], "seed: input should be less than 2147483648"),
         (["train", "--config", "{full}/note.yaml"], 'note.yaml and command line: unknown key "name"'),
         (["train", "--out", "out", "--resume"], "no run"),
         (["test", "{empty}", "--data", "{archive}"], "no bundle there"),

@@ -65,6 +65,8 @@ def test_the_one_before_is_kept_until_both_are_dropped(tmp_path: Path) -> None:
         push_state(tmp_path, {"number": number})
     assert read_state(tmp_path / STATE)["number"] == 2
     assert read_state(tmp_path / PREVIOUS)["number"] == 1
+    push_state(tmp_path, {"number": 3}, keep=False)
+    assert [read_state(tmp_path / name)["number"] for name in (STATE, PREVIOUS)] == [3, 1]
     drop_states(tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -34,6 +34,8 @@ def test_what_is_larger_than_a_third_of_memory_is_streamed(tmp_path: Path) -> No
     assert isinstance(open_rows(folder, large, ["train"], ["A"])[0], Stream)
     assert [choose(each, ["train"], ["A"]) for each in (manifest, large)] == ["memory", "streamed"]
     assert choose(large, ["train"], ["A"], "memory") == "memory"
+    half = manifest.model_copy(update={"splits": {"train": [many.model_copy(update={"rows": many.rows // 2})]}})
+    assert [choose(half, ["train"], ["A"], processes=count) for count in (1, 2, 3)] == ["memory", "memory", "streamed"]
 
 
 def test_an_empty_split_is_named(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from models.train import train
 from pipelines.errors import LandsweepError, SettingsError, TrainingError
 from tests.e2e.sockets import listening, processes_below
 from tests.models.bright import write_bright
-from tune.distributed import _own, fit_together
+from tune.distributed import _beside, _own, fit_together
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -123,6 +123,7 @@ def test_more_workers_than_there_are_cpus_are_refused(dataset: Path, tmp_path: P
         ({0: RuntimeError("peer is gone"), 1: TrainingError("loss is nan")}, TrainingError, "loss is nan"),
         ({1: SettingsError("no", where="device")}, SettingsError, "device: no"),
         ({0: ValueError("first\nlast")}, TrainingError, r"a worker ended \(last\). Go on with --resume"),
+        ({0: MemoryError()}, TrainingError, r"a worker ended \(MemoryError\)"),
         ({}, TrainingError, "a worker ended"),
     ],
 )
@@ -133,3 +134,14 @@ def test_what_a_worker_raised_is_what_is_said(
     assert isinstance(error, TrainingFailedError)
     with pytest.raises(kind, match=said):
         raise _own(error)
+
+
+def test_ctrl_c_ends_the_wait_for_the_workers() -> None:
+    over, before = threading.Event(), signal.getsignal(signal.SIGINT)
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        _beside(lambda: over.wait(30))
+    over.set()
+    assert signal.getsignal(signal.SIGINT) is before
+    with pytest.raises(ZeroDivisionError):
+        _beside(lambda: 1 // 0)
