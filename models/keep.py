@@ -17,7 +17,7 @@ from models.bundle import BundleConfig
 from models.calibrate import Calibration
 from models.settings import TrainSettings
 from models.zoo import ReflectanceNet, create_net
-from pipelines.bands import parse_bands
+from pipelines.bands import is_coarse, parse_bands
 from pipelines.feed import Rows
 from pipelines.manifest import Manifest
 from pipelines.patch import Patch
@@ -42,6 +42,7 @@ def net_of(settings: TrainSettings, manifest: Manifest) -> ReflectanceNet:
         std=[manifest.statistics[band].std for band in bands],
         num_classes=len(manifest.label_names),
         image_size=image_size(manifest),
+        coarse_grid=all(map(is_coarse, manifest.band_names)),
         seed=settings.seed,
         dropout=settings.dropout,
         drop_path=settings.drop_path,

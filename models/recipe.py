@@ -21,6 +21,7 @@ class Recipe(Settings):
     multiple: int = Field(default=1, ge=1, le=MAX_SIZE, description="patches are padded to a multiple of it")
     least: int = Field(default=1, ge=1, le=MAX_SIZE, description="and to no fewer than so many")
     window: int = Field(default=0, ge=0, le=64, description="side of an attention window in tokens; 0 is its own")
+    coarse_grid: bool = Field(default=False, description="a pixel of the patches is one of 20 m")
     dropout: float | None = Field(default=None, ge=0, lt=1, description="before the classifier; none is its own")
     drop_path: float | None = Field(default=None, ge=0, lt=1, description="stochastic depth; none is its own")
 

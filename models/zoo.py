@@ -87,6 +87,7 @@ def create_net(
     bands: Sequence[str],
     num_classes: int,
     image_size: int = PATCH_SIZE,
+    coarse_grid: bool = False,
     seed: int | None = None,
     dropout: float | None = None,
     drop_path: float | None = None,
@@ -100,6 +101,7 @@ def create_net(
         mean, std: digital numbers, one a band, in the order of the channels.
         bands: names of the channels. By them landnet knows which are coarse, and pretrained weights are matched.
         image_size: pixels a side of the patches; transformers are built for it and take no other.
+        coarse_grid: the dataset has no band of 10 m, so that a pixel of the patches is one of 20 m.
         dropout, drop_path: before the classifier, and of whole blocks; the model's own if not given.
         pretrained: "" for none, "hub" for timm's, or a path of a file or a bundle; see `models.pretrained`.
         labels: names of the classes, which pretrained weights are matched by.
@@ -112,7 +114,7 @@ def create_net(
     """
     net = assemble(
         name,
-        plan(name, image_size, dropout=dropout, drop_path=drop_path),
+        plan(name, image_size, dropout=dropout, drop_path=drop_path, coarse_grid=coarse_grid),
         mean=mean,
         std=std,
         num_classes=num_classes,
@@ -126,15 +128,22 @@ def create_net(
     return net
 
 
-def plan(name: str, image_size: int, *, dropout: float | None = None, drop_path: float | None = None) -> Recipe:
-    """How a model is to be built for patches of `image_size` px.
+def plan(
+    name: str,
+    image_size: int,
+    *,
+    dropout: float | None = None,
+    drop_path: float | None = None,
+    coarse_grid: bool = False,
+) -> Recipe:
+    """How a model is to be built for patches of `image_size` px; see `create_net`.
 
     Raises:
         SettingsError: neither the zoo nor timm has such a model, or it cannot take such patches.
     """
     check_model(name)
     if name in SIZES:
-        return Recipe(multiple=STRIDE, dropout=dropout, drop_path=drop_path)
+        return Recipe(multiple=STRIDE, dropout=dropout, drop_path=drop_path, coarse_grid=coarse_grid)
     from models.families import recipe
 
     return recipe(MODELS[name].timm if name in MODELS else name, image_size, dropout=dropout, drop_path=drop_path)
@@ -164,10 +173,15 @@ def assemble(
         return ReflectanceNet(_backbone(name, recipe, bands, num_classes), mean, std, recipe)
 
 
+def coarse_channels(bands: Sequence[str], recipe: Recipe) -> list[bool]:
+    """For each band, whether it is measured on a coarser grid than the patches', by its name."""
+    return [is_coarse(band) and not recipe.coarse_grid for band in bands]
+
+
 def _backbone(name: str, recipe: Recipe, bands: Sequence[str], num_classes: int) -> nn.Module:
     if name in SIZES:
         rates = {"dropout": recipe.dropout, "drop_path": recipe.drop_path}
-        return LandNet([is_coarse(band) for band in bands], num_classes, SIZES[name], **rates)
+        return LandNet(coarse_channels(bands, recipe), num_classes, SIZES[name], **rates)
     from models.families import build
 
     return build(recipe, len(bands), num_classes)
