@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.checks import Probabilities
 from pipelines.errors import LabelError, PredictionsError, nearest
 
 SPLITS = ("train", "validation", "test")
@@ -23,7 +24,7 @@ class Predictions:
     """Probabilities of one split beside the truth.
 
     Args:
-        probabilities: (rows, classes) from 0 to 1.
+        probabilities: (rows, classes) from 0 to 1, as float32 or float64, and used as they are.
         labels: (rows, classes) of 0 and 1.
         label_names: (classes,).
         patch_ids: (rows,); None where nobody knows whose rows these are.
@@ -37,7 +38,7 @@ class Predictions:
         LabelError: a class has no name, or two have the same.
     """
 
-    probabilities: NDArray[np.float32]
+    probabilities: Probabilities
     labels: NDArray[np.uint8]
     label_names: tuple[str, ...]
     patch_ids: NDArray[np.str_] | None = None
@@ -82,10 +83,10 @@ def _check_shape(name: str, found: NDArray[Any], wanted: tuple[int, ...]) -> Non
         raise PredictionsError(f"shape {wanted} holds nothing to score", hint="Give at least one patch and one class.")
 
 
-def _check_values(probabilities: NDArray[np.float32], labels: NDArray[np.uint8]) -> None:
-    if probabilities.dtype != np.float32 or labels.dtype != np.uint8:
+def _check_values(probabilities: Probabilities, labels: NDArray[np.uint8]) -> None:
+    if probabilities.dtype not in (np.float32, np.float64) or labels.dtype != np.uint8:
         what = f"probabilities are {probabilities.dtype} and labels {labels.dtype}"
-        raise PredictionsError(what, hint="Give float32 and uint8.")
+        raise PredictionsError(what, hint="Give float32 or float64, and uint8.")
     if not ((probabilities >= 0) & (probabilities <= 1)).all():
         raise PredictionsError("probabilities are not all from 0 to 1", hint="Give them after the sigmoid.")
     if labels.max() > 1:

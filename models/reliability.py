@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
+from models.checks import Probabilities
 from pipelines.canvas import BLUE, COLOURS, THOUSANDS, blank, tidy
 
 BINS = 15
@@ -37,7 +38,7 @@ class Bins:
         return float((gaps * self.counts[there]).sum() / self.counts.sum())
 
 
-def reliability(probabilities: NDArray[np.float32], labels: NDArray[np.uint8], bins: int = BINS) -> Bins:
+def reliability(probabilities: Probabilities, labels: NDArray[np.uint8], bins: int = BINS) -> Bins:
     """Sort all decisions into bins of equal width; a bin has its lower edge, the last has 1.0 too."""
     said, true = probabilities.ravel().astype(np.float64), labels.ravel()
     place = np.minimum(np.searchsorted(np.linspace(0, 1, bins + 1), said, side="right") - 1, bins - 1)

@@ -1,7 +1,7 @@
 """Predictions as a file, ours or anybody's.
 
     predictions.npz
-      probs         float32 (rows, classes) from 0 to 1; or, in its place, `preds`: decisions of 0 and 1
+      probs         float32 or float64 (rows, classes) from 0 to 1; or, in its place, `preds`: decisions of 0 and 1
       labels        uint8 (rows, classes) of 0 and 1
       patch_ids     (rows,) fixed-width text
       label_names   (classes,) fixed-width text
@@ -9,7 +9,9 @@
       split         text: train, validation or test
 
 Flows in: `Predictions`, or a file that has `labels` and `probs` or `preds`. Flows out: the file, or `Predictions`. What
-a file lacks, and what it holds beyond this, is said in their `notes`.
+a file lacks, and what it holds beyond this, is said in their `notes`. `probs` of float64 stay so, as their thresholds
+are: rounded to float32, 0.7 lies below a threshold of 0.7, and what is nearly 1 becomes 1. float16 becomes float32,
+and what is wider than float64 becomes float64.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import read_arrays
+from models.checks import Probabilities
 from models.predictions import THRESHOLD, Predictions
 from pipelines.errors import LabelError, PredictionsError
 from pipelines.files import write_whole
@@ -40,7 +43,7 @@ def write_predictions(location: Location, predictions: Predictions) -> None:
     """
     kind = "preds" if predictions.decided else "probs"
     arrays: dict[str, NDArray[Any]] = {
-        kind: predictions.probabilities.astype(np.uint8 if predictions.decided else np.float32),
+        kind: predictions.probabilities.astype(np.uint8) if predictions.decided else predictions.probabilities,
         "labels": predictions.labels,
         "label_names": np.array(predictions.label_names),
     }
@@ -79,7 +82,7 @@ def _from_arrays(arrays: dict[str, NDArray[Any]]) -> Predictions:
     probabilities = _marks("preds", arrays["preds"]).astype(np.float32) if decided else _shares("probs", arrays)
     names = _texts("label_names", arrays) if "label_names" in arrays else None
     numbered = tuple(f"class {number + 1}" for number in range(probabilities.shape[1]))
-    thresholds = _shares("thresholds", arrays, np.float64) if "thresholds" in arrays and not decided else None
+    thresholds = _shares("thresholds", arrays).astype(np.float64) if "thresholds" in arrays and not decided else None
     return Predictions(
         probabilities=probabilities,
         labels=_marks("labels", arrays["labels"]),
@@ -124,8 +127,8 @@ def _marks(name: str, found: NDArray[Any]) -> NDArray[np.uint8]:
     return found.astype(np.uint8)
 
 
-def _shares(name: str, arrays: dict[str, NDArray[Any]], kind: type = np.float32) -> NDArray[Any]:
-    """Numbers from 0 to 1, checked as they are in the file: rounding to float32 could hide what is out of range."""
+def _shares(name: str, arrays: dict[str, NDArray[Any]]) -> Probabilities:
+    """Numbers from 0 to 1, checked as they are in the file: rounding could hide what is out of range."""
     found = arrays[name]
     if name == "probs":
         _check_table(name, found)
@@ -138,7 +141,7 @@ def _shares(name: str, arrays: dict[str, NDArray[Any]], kind: type = np.float32)
         place = tuple(np.argwhere(wrong)[0].tolist())
         what = f'"{name}" has {found[place]} in {_place(place)}, which is not from 0 to 1'
         raise PredictionsError(what, hint="Store probabilities, after the sigmoid.")
-    return found.astype(kind)
+    return found.astype(np.float32 if found.dtype.itemsize <= 4 else np.float64)
 
 
 def _texts(name: str, arrays: dict[str, NDArray[Any]], axes: int = 1) -> NDArray[np.str_]:

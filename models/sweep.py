@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.checks import Probabilities
+
 Values = NDArray[np.float64]
 
 
@@ -53,7 +55,7 @@ class Sweep:
         )
 
 
-def sweep(scores: NDArray[np.float32], truth: NDArray[np.uint8]) -> Sweep:
+def sweep(scores: Probabilities, truth: NDArray[np.uint8]) -> Sweep:
     """Sort once, count from the top; rows with equal scores are taken together."""
     order = np.argsort(-scores, kind="stable")
     ordered = scores[order].astype(np.float64)
@@ -62,6 +64,6 @@ def sweep(scores: NDArray[np.float32], truth: NDArray[np.uint8]) -> Sweep:
     return Sweep(ordered[last], last + 1, hits[last], len(ordered))
 
 
-def sweep_classes(probabilities: NDArray[np.float32], labels: NDArray[np.uint8]) -> list[Sweep]:
+def sweep_classes(probabilities: Probabilities, labels: NDArray[np.uint8]) -> list[Sweep]:
     """One a column."""
     return [sweep(scores, truth) for scores, truth in zip(probabilities.T, labels.T, strict=True)]

@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sklearn import metrics as sk
 
 from models.arrays import read_arrays
 from models.metrics import decide
 from models.predictions import SPLITS, Predictions
+from models.report import measure
 from models.saved import read_predictions, write_predictions
+from models.sweep import sweep_classes
 from pipelines.errors import InputError, LabelError, PredictionsError, TooLargeError, UnsupportedError
 from tests.models.made_up import made_up
 
@@ -32,9 +35,10 @@ def some_predictions(draw: st.DrawFn) -> Predictions:
     rng = np.random.default_rng(draw(st.integers(0, 99)))
     shape, decided = (len(ids), len(names)), draw(st.booleans())
     said = rng.integers(0, 2, shape) if decided else rng.random(shape).round(draw(st.integers(0, 9)))
+    kind = np.float32 if decided else draw(st.sampled_from([np.float32, np.float64]))
     limits = st.lists(st.floats(0, 1), min_size=len(names), max_size=len(names)).map(tuple)
     return Predictions(
-        said.astype(np.float32),
+        said.astype(kind),
         rng.integers(0, 2, shape).astype(np.uint8),
         tuple(names),
         patch_ids=draw(st.sampled_from([None, np.array(ids)])),
@@ -123,6 +127,36 @@ def test_files_of_others_are_read_and_what_is_different_is_said(
     assert np.array_equal(found.labels, whole()["labels"])
     assert len(found.notes) == bool(note)
     assert not note or note in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "kept"),
+    [("f2", np.float32), ("<f4", np.float32), (">f4", np.float32), (">f8", np.float64), ("longdouble", np.float64)],
+)
+def test_probabilities_keep_the_precision_of_the_file(kind: str, kept: type, tmp_path: Path) -> None:
+    found = read_predictions(save(tmp_path / "p.npz", whole() | {"probs": whole()["probs"].astype(kind)}))
+    assert found.probabilities.dtype == kept
+
+
+def test_probabilities_of_float64_are_scored_as_scikit_learn_scores_them(tmp_path: Path) -> None:
+    """Rounded to float32, 0.7 lies below a threshold of 0.7, and scores near 1 are all alike."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, (400, 2)).astype(np.uint8)
+    nearly = 1 / (1 + np.exp(-rng.normal(25 + labels, 2)))
+    probs = np.where([True, False], nearly, rng.integers(0, 11, (400, 2)) / 10)
+    limits = [float(np.median(nearly[:, 0])), 0.7]
+    assert len(np.unique(nearly.astype(np.float32))) < 20
+    arrays = {"probs": probs, "labels": labels, "thresholds": np.array(limits)}
+    found = read_predictions(save(tmp_path / "p.npz", arrays))
+    assert np.array_equal(found.decisions, probs >= limits)
+    metrics, curves = measure(found), sweep_classes(found.probabilities, labels)
+    for place, values in enumerate(metrics["per_class"].values()):
+        truth, said = labels[:, place], probs[:, place]
+        assert values["ap"] == pytest.approx(sk.average_precision_score(truth, said), abs=1e-6)
+        assert values["auroc"] == pytest.approx(sk.roc_auc_score(truth, said), abs=1e-6)
+        assert values["f1"] == pytest.approx(sk.f1_score(truth, said >= limits[place]))
+        assert np.array_equal(curves[place].scores, np.unique(said)[::-1])
+    assert metrics["lrap"] == pytest.approx(sk.label_ranking_average_precision_score(labels, probs))
 
 
 def test_two_arrays_are_enough(tmp_path: Path) -> None:
@@ -273,7 +307,7 @@ def test_damaged_bytes_are_refused_or_read_but_nothing_else(tmp_path: Path, data
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"probabilities": np.ones((2, 2))}, "probabilities are float64"),
+        ({"probabilities": np.ones((2, 2), np.float16)}, "probabilities are float16"),
         ({"probabilities": np.full((2, 2), np.nan, np.float32)}, "not all from 0 to 1"),
         ({"labels": np.full((2, 2), 2, np.uint8)}, "labels have 2"),
         ({"probabilities": np.full((2, 2), 0.5, np.float32), "decided": True}, "decisions are not all 0 or 1"),
