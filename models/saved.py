@@ -132,6 +132,8 @@ def _shares(name: str, arrays: dict[str, NDArray[Any]]) -> Probabilities:
     found = arrays[name]
     if name == "probs":
         _check_table(name, found)
+    elif found.ndim != 1:
+        raise PredictionsError(f'"{name}" has shape {found.shape}', hint="Its shape is (classes,).")
     if found.dtype.kind != "f":
         raise PredictionsError(
             f'"{name}" has type {found.dtype}, not floating point', hint='Decisions of 0 and 1 belong into "preds".'

@@ -211,6 +211,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"thresholds": np.array([0.5])}, "1 thresholds for 2 classes"),
     ({"thresholds": np.array([0.5, np.nan])}, '"thresholds" has nan in place 1'),
     ({"thresholds": np.array([0.5, 2])}, "not from 0 to 1"),
+    ({"thresholds": np.array(0.5)}, '"thresholds" has shape (). Its shape is (classes,)'),
+    ({"thresholds": np.array(2.0)}, '"thresholds" has shape ()'),
+    ({"thresholds": np.array([[0.5], [0.6]])}, '"thresholds" has shape (2, 1)'),
     ({"split": np.array("val")}, 'no split is called "val". Known: train, validation, test'),
     ({"split": np.array(["test"])}, "not text"),
 ]
