@@ -129,7 +129,7 @@ def _input(
     if given.shape[1] != len(theirs):
         report.fresh[name] = f"{_UNNAMED} which bands the source's {given.shape[1]} channels are"
         return False
-    tensor.copy_(spread(given, theirs, ours))
+    tensor.copy_(spread(given.to(tensor), theirs, ours))  # integers have no mean
     if tuple(theirs) == tuple(ours):
         report.loaded.append(name)
         return True

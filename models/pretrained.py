@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -43,6 +42,10 @@ LEAST = 0.25
 
 _WRAPPERS = ("state_dict", "model", "net", "state_dict_ema", "model_ema")
 _PREFIXES = ("module.", "_orig_mod.", BACKBONE)
+_TYPES = {torch.float64, torch.float32, torch.float16, torch.bfloat16}
+_TYPES |= {torch.bool, torch.int8, torch.int16, torch.int32, torch.int64}
+_TYPES |= {torch.uint8, torch.uint16, torch.uint32, torch.uint64}
+_FLOAT8 = {each for name, each in vars(torch).items() if name.startswith("float8_")}
 _FILES = "Give a .safetensors file, a .pth file of a state dict, or a bundle's folder."
 
 
@@ -109,31 +112,48 @@ def whole_path(pretrained: str) -> str:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Tensors by name from a file, without what others have put around them or before their names.
+    """Tensors by name from a file, without what others have put around them or before their names; float8 as float32.
 
     Raises:
-        SettingsError: no such file, neither format, damaged, holds more than tensors and plain values, or no tensors.
+        SettingsError: no such file, neither format, damaged, holds more than tensors and plain values, or no tensors,
+            or such as are quantised, sparse, complex, or not all numbers.
     """
     where = str(path)
     if not path.is_file():
         raise SettingsError("no such file of weights", where=where, hint=_FILES)
     try:
-        found: Any = _unpickle(path) if _is_pickle(path) else load_file(path)
-    except (SafetensorError, OSError, EOFError, RuntimeError, ValueError, KeyError, AttributeError, TypeError) as error:
+        tensors = _by_name(_unpickle(path) if _is_pickle(path) else load_file(path), where)
+    except SettingsError:
+        raise
+    except Exception as error:  # torch raises whatever the bytes lead it to
         raise SettingsError(f"not weights, or damaged ({type(error).__name__})", where=where, hint=_FILES) from None
-    for wrapper in _WRAPPERS:
-        if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
-            found = found[wrapper]
-    named = found.items() if isinstance(found, Mapping) else ()
-    tensors = {str(name): each for name, each in named if isinstance(each, Tensor)}
-    if not tensors:
-        raise SettingsError("no tensors by name in it", where=where, hint=_FILES)
-    if wrong := [name for name, each in tensors.items() if not torch.isfinite(each).all()]:
-        raise SettingsError(f"{wrong[0]} is not all numbers", where=where, hint="Take the weights of another epoch.")
     for prefix in _PREFIXES:
         if all(name.startswith(prefix) for name in tensors):
             tensors = {name.removeprefix(prefix): each for name, each in tensors.items()}
     return tensors
+
+
+def _by_name(found: Any, where: str) -> dict[str, Tensor]:
+    for wrapper in _WRAPPERS:
+        if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
+            found = found[wrapper]
+    named = found.items() if isinstance(found, Mapping) else ()
+    tensors = {str(name): _plain(str(name), each, where) for name, each in named if isinstance(each, Tensor)}
+    if not tensors:
+        raise SettingsError("no tensors by name in it", where=where, hint=_FILES)
+    if wrong := [name for name, each in tensors.items() if not torch.isfinite(each).all()]:
+        raise SettingsError(f"{wrong[0]} is not all numbers", where=where, hint="Take the weights of another epoch.")
+    return tensors
+
+
+def _plain(name: str, tensor: Tensor, where: str) -> Tensor:
+    """A tensor that can be computed with: torch does little with float8, and nothing with some others."""
+    if tensor.dtype in _FLOAT8:
+        tensor = tensor.float()
+    if tensor.layout != torch.strided or tensor.is_nested or tensor.is_meta or tensor.dtype not in _TYPES:
+        hint = "Save the weights dense and real: neither sparse nor nested, neither quantised nor complex."
+        raise SettingsError(f"{name} is not a plain array of numbers", where=where, hint=hint)
+    return tensor
 
 
 def _is_pickle(path: Path) -> bool:

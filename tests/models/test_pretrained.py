@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
@@ -196,6 +196,61 @@ def test_what_is_no_file_of_weights(tmp_path: Path) -> None:
     for name, message in said.items():
         with pytest.raises(SettingsError, match=message):
             read_tensors(tmp_path / name)
+
+
+@pytest.mark.parametrize("content", [b"\x80", b"\x80\x02.", b"\x80\x02X\x01", b"\x80\x02j\x01\x00\x00\x00."])
+def test_a_pickle_that_is_damaged_anyhow_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "bare.pth").write_bytes(content)
+    with pytest.raises(SettingsError, match="damaged"):
+        read_tensors(tmp_path / "bare.pth")
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data(), st.booleans())
+def test_damaged_bytes_are_refused_or_read_but_nothing_else(tmp_path: Path, data: st.DataObject, zipped: bool) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({"conv1.weight": torch.ones(3)}, path, _use_new_zipfile_serialization=zipped)
+    content = bytearray(path.read_bytes())
+    for place, value in data.draw(
+        st.lists(st.tuples(st.integers(0, len(content) - 1), st.integers(0, 255)), min_size=1)
+    ):
+        content[place] = value
+    path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    try:
+        read_tensors(path)
+    except SettingsError as error:
+        assert str(path) in str(error)
+
+
+ODD = {
+    "sparse": lambda: torch.eye(3).to_sparse(),
+    "quantised": lambda: torch.quantize_per_tensor(torch.ones(2), 1.0, 0, torch.qint8),
+    "of no device": lambda: torch.ones(2, device="meta"),
+    "complex": lambda: torch.ones(2, dtype=torch.complex64),
+    "of bits": lambda: torch.empty(2, dtype=torch.bits8),
+}
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")  # going, but files of it stay
+@pytest.mark.parametrize("kind", ODD)
+def test_tensors_that_are_no_plain_arrays_are_refused_by_name(kind: str, tmp_path: Path) -> None:
+    torch.save({"fc.weight": torch.ones(2), "conv1.weight": ODD[kind]()}, tmp_path / "odd.pth")
+    with pytest.raises(SettingsError, match=r"conv1.weight is not a plain array of numbers"):
+        read_tensors(tmp_path / "odd.pth")
+
+
+@pytest.mark.parametrize("kind", ["float8_e4m3fn", "float8_e5m2", "int8", "bfloat16"])
+def test_tensors_of_few_bits_are_taken(kind: str, tmp_path: Path) -> None:
+    state = timm.create_model("test_resnet").state_dict()
+    state["conv1.0.weight"] = (state["conv1.0.weight"] * 20).to(getattr(torch, kind))
+    save_file(state, tmp_path / "weights.safetensors")
+    net = fresh("test_resnet", RGB, pretrained=str(tmp_path / "weights.safetensors"))
+    assert torch.equal(net.state_dict()["backbone.conv1.0.weight"], state["conv1.0.weight"].float())
+    assert fresh("test_resnet", ALL_BANDS, pretrained=str(tmp_path / "weights.safetensors")).pretrained is not None
+    if kind.startswith("float8"):
+        save_file({"fc.weight": torch.full((2,), float("nan")).to(getattr(torch, kind))}, tmp_path / "nan.safetensors")
+        with pytest.raises(SettingsError, match="not all numbers"):
+            read_tensors(tmp_path / "nan.safetensors")
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_convnext", "vgg11", "landnet-s"])
