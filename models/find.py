@@ -3,14 +3,16 @@
     RUN/checkpoints/best_acc/, best_loss/, final/    a run's bundles, and RUN/run.json beside them
     STUDY/checkpoints/best/                          a search's best
 
-Flows in: the folder of a run, of a search, or of a bundle. Flows out: the folder of a bundle, of results.
+Flows in: the folder of a run, of a search, or of a bundle, or its file of weights. Flows out: the folder of a bundle,
+of results.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from models.bundle import CONFIG
+from models.bundle import CONFIG, WEIGHTS
 from pipelines.errors import BundleError
 
 RECORD = "run.json"
@@ -39,6 +41,21 @@ def find_bundle(source: Path, checkpoint: str = BEST_ACC) -> Path:
         what = f'the run has no bundle "{checkpoint}"' if (source / RECORD).is_file() else "no bundle there"
         raise BundleError(what, where=str(source), hint=hint)
     return folder
+
+
+def bundle_of_weights(file: Path) -> Path | None:
+    """The bundle that a file of weights is part of, by its name and the config beside it; None of any other file.
+
+    Downloads of Hugging Face's hub have such names too; their configs name no bands.
+    """
+    config = file.parent / CONFIG
+    if file.name != WEIGHTS or not config.is_file():
+        return None
+    try:
+        values = json.loads(config.read_text(encoding="utf-8"))
+    except ValueError:
+        return file.parent  # whoever reads the bundle says that its config is damaged
+    return file.parent if isinstance(values, dict) and {"format", "bands"} <= values.keys() else None
 
 
 def own_results(source: Path, bundle: Path, *, same_data: bool) -> Path | None:

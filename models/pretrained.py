@@ -3,7 +3,7 @@
     pretrained: hub                        timm's own, through the Hugging Face hub, kept in its cache
     pretrained: weights/resnet50.pth       a file of tensors: safetensors, or what `torch.save` wrote of a state dict
     pretrained: experiments/first          a bundle, or the best one of a run or a search: bands and classes are
-                                           matched by name
+                                           matched by name, also where its model.safetensors is named
 
 Flows in: a fresh net and one of these. Flows out: the net with what fits, and a `LoadReport` that says what did.
 
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from models.adapt import RGB, Inputs, LoadReport, adapt
 from models.bundle import WEIGHTS, check_bundle
-from models.find import find_bundle
+from models.find import bundle_of_weights, find_bundle
 from models.hub import Hub
 from models.landnet import SIZES, LandNet, band_layers
 from models.zoo import ReflectanceNet, plan
@@ -79,12 +79,13 @@ def load_pretrained(
         ServiceError: timm's hub does not answer.
     """
     path = Path(pretrained)
+    bundle = path if path.is_dir() else bundle_of_weights(path)
     if pretrained == HUB:
         repository = _repository(net.backbone, name)
         state, theirs = read_tensors((hub or Hub()).fetch(repository)), Naming(RGB)
         pretrained = repository
-    elif path.is_dir():
-        state, theirs = _read_bundle(path, net, name)
+    elif bundle:
+        state, theirs = _read_bundle(bundle, net, name)
     else:
         state, theirs = read_tensors(path), Naming(RGB)
     inputs, heads = _ends(net.backbone, theirs.bands, bands)

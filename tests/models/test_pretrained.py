@@ -131,6 +131,24 @@ def test_a_bundles_bands_and_classes_go_by_name(tmp_path: Path) -> None:
         fresh("landnet-s", ("B04",), pretrained=str(tmp_path / "bundle"))
 
 
+def test_the_weights_file_of_a_bundle_is_the_bundle_and_that_of_the_hub_is_of_photographs(tmp_path: Path) -> None:
+    bands, labels = ("B11", "B08", "B05"), ("forest", "sea")
+    first = fresh("test_resnet", bands, labels)
+    folder = tmp_path / "bundle"
+    write_bundle(folder, first, config_of("test_resnet", list(bands), list(labels)), {}, patch_of(bands))
+    file = str(folder / "model.safetensors")
+    report = fresh("test_resnet", bands, labels, pretrained=file).pretrained
+    assert report is not None
+    assert {"conv1.0.weight", "fc.weight"} <= set(report.loaded)
+    (folder / "config.json").write_text('{"architecture": "test_resnet", "num_classes": 2, "pretrained_cfg": {}}')
+    report = fresh("test_resnet", bands, labels, pretrained=file).pretrained
+    assert report is not None
+    assert "no band by name, 3 more from the mean of B04, B03, B02" in report.adapted["conv1.0.weight"]
+    (folder / "config.json").write_text('{"format": 1, "ban')
+    with pytest.raises(BundleError, match="config is damaged"):
+        fresh("test_resnet", bands, labels, pretrained=file)
+
+
 def test_a_grid_that_the_bundle_has_no_band_of_stays_fresh(tmp_path: Path) -> None:
     first = fresh("landnet-s", ("B04", "B08"))
     write_bundle(
