@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -44,7 +45,7 @@ class Explained:
 
     Args:
         picture: (side, side, 3) uint8.
-        heats: class to its map; the maps' size is a multiple of the picture's, or the same.
+        heats: class to its map, all of one size: the picture's, or one that is a multiple of it or divides it.
         facts: what is to be said of a class beside its name, such as `found, 0.91`.
     """
 
@@ -61,13 +62,14 @@ def blend(picture: Picture, heats: Mapping[str, HeatMap]) -> Picture:
         heats: class to map of (size, size); none, or only such without evidence, leave the ground as it is.
 
     Returns:
-        (size, size, 3).
+        (larger, larger, 3): of side and size the larger one; what has the other is repeated.
 
     Raises:
-        SettingsError: the picture cannot be brought to the size of the maps.
+        SettingsError: neither side divides the other.
     """
-    seen = {label: heat.heat for label, heat in heats.items() if heat.evidence}
-    ground = grey(_fitted(picture, heats))
+    side = _common_side(picture, heats)
+    seen = {label: _repeated(heat.heat, side) for label, heat in heats.items() if heat.evidence}
+    ground = grey(_repeated(picture, side))
     if not seen:
         return _pixels(ground)
     stack = np.stack(list(seen.values()))
@@ -77,8 +79,9 @@ def blend(picture: Picture, heats: Mapping[str, HeatMap]) -> Picture:
 
 def blend_one(picture: Picture, heat: HeatMap) -> Picture:
     """One class's heat, from dark to bright, over grey; see `blend`."""
-    ground = grey(_fitted(picture, {"": heat}))
-    return _pixels(_laid_over(ground, _HEAT(heat.heat)[..., :3].astype(np.float32), heat.heat))
+    side = _common_side(picture, {"": heat})
+    ground, shares = grey(_repeated(picture, side)), _repeated(heat.heat, side)
+    return _pixels(_laid_over(ground, _HEAT(shares)[..., :3].astype(np.float32), shares))
 
 
 def grey(picture: Picture) -> NDArray[np.float32]:
@@ -115,7 +118,9 @@ def draw_overlay(shown: Explained, heading: str, note: str = "", *, each: bool =
         _cell(figure, title, left, top + down) for title, (left, down) in zip(titles, places.tolist(), strict=True)
     ]
     cells[0].imshow(shown.picture, interpolation="nearest")
-    cells[1].imshow(blend(shown.picture, shown.heats), interpolation="nearest")
+    end = _size(shown.heats, shown.picture.shape[0]) - 0.5  # lines and numbers are placed in pixels of the maps
+    blended = blend(shown.picture, shown.heats)
+    cells[1].imshow(blended, interpolation="nearest", extent=(-0.5, end, end, -0.5))
     _mark(cells[1], shown)
     for axes, label in zip(cells[2:], labels, strict=each):
         axes.imshow(blend_one(shown.picture, shown.heats[label]), interpolation="nearest")
@@ -200,15 +205,25 @@ def _say_none(axes: Axes) -> None:
     axes.text(0.5, 0.5, "no positive evidence", ha="center", va="center", fontsize=9, bbox=box, transform=where)
 
 
-def _fitted(picture: Picture, heats: Mapping[str, HeatMap]) -> Picture:
-    """The picture at the size of the maps, its pixels repeated."""
-    side = picture.shape[0]
-    size = next((heat.heat.shape[0] for heat in heats.values()), side)
-    if size % side:
-        hint = "Give a picture whose side divides the maps'."
+def _size(heats: Mapping[str, HeatMap], without: int) -> int:
+    """Pixels a side of the maps; `without` where there are none."""
+    return next((heat.heat.shape[0] for heat in heats.values()), without)
+
+
+def _common_side(picture: Picture, heats: Mapping[str, HeatMap]) -> int:
+    """That of the picture or of the maps, whichever is larger."""
+    side: int = picture.shape[0]
+    size = _size(heats, side)
+    if size % side and side % size:
+        hint = "Give a picture whose side divides the maps', or is a multiple of it."
         raise SettingsError(f"a picture of {side} px does not fit maps of {size} px", hint=hint)
-    factor = size // side
-    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
+    return max(side, size)
+
+
+def _repeated(pixels: NDArray[Any], side: int) -> NDArray[Any]:
+    """At another size, pixels repeated."""
+    factor = side // pixels.shape[0]
+    return pixels.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def _laid_over(

@@ -133,6 +133,17 @@ def test_predictions_of_other_patches_or_classes_are_refused_and_nothing_written
     assert not list(tmp_path.iterdir())
 
 
+def test_a_bundle_of_coarse_bands_is_explained_on_a_dataset_with_finer_ones(tmp_path: Path) -> None:
+    sizes = {"B02": 48, "B03": 48, "B04": 48, "B05": 24}
+    data = write_dataset(tmp_path / "data", 4, sizes=sizes)
+    net = create_net("landnet-s", mean=[3e4], std=[2e4], bands=("B05",), num_classes=2, image_size=24, seed=1)
+    config = bundle_of(net, "landnet-s", ["odd", "third"], 24, bands=("B05",)).config
+    write_bundle(tmp_path / "bundle", net, config, {}, Patch({"B05": np.full((24, 24), 900, np.uint16)}))
+    given = {"source": tmp_path / "bundle", "data": str(data), "split": "train", "out": tmp_path / "out"}
+    told = explain_on(ExplainSettings(**given, patches=1))
+    assert set(told["files"]) == files_in(tmp_path / "out") == {*pages(1), ACTIVATIONS, *IMPORTANCE}
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [

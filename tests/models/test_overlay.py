@@ -55,6 +55,28 @@ def test_without_classes_the_picture_keeps_its_size() -> None:
         blend(PICTURE, {WATER: heat_at(size=16)})
 
 
+def test_maps_that_are_coarser_than_the_picture_are_brought_to_its_size() -> None:
+    """As of a bundle of 20 m bands, before 10 m bands in true colour."""
+    fine, heats = PICTURE.repeat(4, 0).repeat(4, 1), {WATER: heat_at((2, 3)), TOWN: heat_at((8, 8), (8, 9))}
+    own = blend(PICTURE, heats)
+    np.testing.assert_array_equal(blend(fine, heats), own.repeat(2, 0).repeat(2, 1))
+    one = blend_one(PICTURE, heats[WATER])
+    np.testing.assert_array_equal(blend_one(fine, heats[WATER]), one.repeat(2, 0).repeat(2, 1))
+    with pytest.raises(SettingsError, match="a picture of 24 px does not fit maps of 16 px"):
+        blend(fine, {WATER: heat_at(size=16)})
+
+
+def test_lines_and_numbers_lie_the_same_on_a_finer_picture() -> None:
+    heats = {WATER: heat_at((2, 3)), TOWN: heat_at((8, 8), (8, 9))}
+    panels = [draw_overlay(Explained(PICTURE.repeat(by, 0).repeat(by, 1), heats), "x").axes[1] for by in (1, 2, 4)]
+    for axes in panels:
+        assert axes.get_images()[0].get_extent() == [-0.5, 11.5, 11.5, -0.5]
+        places = [(text.get_position(), text.get_text()) for text in axes.texts]
+        assert places == [((3.0, 2.0), "1"), ((8.0, 8.0), "2")]
+        lines = [each.get_paths()[0].vertices for each in axes.findobj(QuadContourSet)]
+        np.testing.assert_allclose([line.mean(0).round() for line in lines], [(3, 2), (8, 8)], atol=1)
+
+
 @pytest.mark.parametrize("each", [True, False])
 def test_every_class_is_named_in_full_with_its_number(each: bool) -> None:
     heats = {name: heat_at((1, 1 + place % 9)) for place, name in enumerate(LABEL_NAMES)}
