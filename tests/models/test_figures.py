@@ -32,7 +32,7 @@ from models.predictions import Predictions
 from models.reliability import reliability
 from models.report import measure
 from models.sweep import sweep
-from models.threshold_curves import rates
+from models.threshold_curves import best_f1, draw_thresholds, rates
 from pipelines.canvas import png_of
 from pipelines.corine import CORINE_NAMES
 from pipelines.errors import PredictionsError
@@ -308,6 +308,27 @@ def test_curves_are_scikit_learns(made: tuple[int, int]) -> None:
     for place, limit in enumerate((0.3, 0.55)):
         assert shown["F1"][place] == pytest.approx(sk.f1_score(truth, said.astype(float) >= limit, zero_division=0))
         assert shown["recall"][place] == pytest.approx(sk.recall_score(truth, said.astype(float) >= limit))
+
+
+@quick
+@given(scores)
+def test_the_best_f1_is_that_of_all_scores(made: tuple[int, int]) -> None:
+    """Of a net that is sure of itself, all scores may lie between two steps of the lines."""
+    rng = np.random.default_rng(made[0])
+    said = 0.9951 + 0.0048 * rng.random(25).round(made[1])
+    truth = np.append(rng.integers(0, 2, 24), 1).astype(np.uint8)
+    found = sweep(said, truth)
+    expected = [sk.f1_score(truth, said >= each) for each in found.scores]
+    score, value = best_f1(found)
+    assert value == pytest.approx(max(expected))
+    assert value == pytest.approx(sk.f1_score(truth, said >= score))
+
+
+def test_the_best_f1_is_marked_at_its_score() -> None:
+    found = sweep(np.array([0.9992, 0.9991, 0.9989, 0.1]), np.uint8([1, 1, 0, 0]))
+    figure = draw_thresholds({"a": found}, found, np.array([0.5]), "4 patches")
+    diamonds = [line.get_xydata().tolist() for axes in figure.axes for line in axes.lines if line.get_marker() == "D"]
+    assert diamonds == [[[0.9991, 1.0]]] * 2
 
 
 def test_areas_below_macro_curves_are_the_metrics() -> None:
