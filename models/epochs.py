@@ -11,7 +11,6 @@ Flows in: rows, or the path of a run's predictions. Flows out: rows, and the epo
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -25,6 +24,9 @@ TABLE = "logs/epochs.jsonl"
 
 MAX_BYTES = 64 * 2**20
 """A hundred thousand epochs with all metrics."""
+
+MOST, LAST = 1e38, 10**9
+"""Largest amount of a number, as of one in float32, and of an epoch: nobody can draw axes for what is far beyond."""
 
 Epochs: TypeAlias = Sequence[Mapping[str, Any]]
 
@@ -65,10 +67,10 @@ def epoch_of(config: BundleConfig) -> int | None:
 
 
 def read_epochs(path: Path) -> list[dict[str, Any]]:
-    """Read and check a table.
+    """Read and check a table. Values are numbers to `MOST`, text, true, false or None; epochs are whole numbers.
 
     Raises:
-        PredictionsError: it is too large, or a line is not a row of numbers.
+        PredictionsError: it is too large, or a line is not a row of such values.
     """
     hint = "Mend it, or move it away: learning curves are left out then."
     if path.stat().st_size > MAX_BYTES:
@@ -88,7 +90,13 @@ def _row(line: bytes) -> dict[str, Any] | None:
         row = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(row, dict) or not isinstance(row.get("epoch"), int):
+    if not isinstance(row, dict):
         return None
-    numbers = (value for value in row.values() if isinstance(value, float))
-    return row if all(map(math.isfinite, numbers)) else None
+    epoch = row.get("epoch")
+    if not isinstance(epoch, int) or isinstance(epoch, bool) or abs(epoch) > LAST:
+        return None
+    return row if all(map(_readable, row.values())) else None
+
+
+def _readable(value: object) -> bool:
+    return abs(value) <= MOST if isinstance(value, int | float) else value is None or isinstance(value, str)

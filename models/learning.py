@@ -50,9 +50,10 @@ def draw_learning(epochs: Epochs, scored: int | None = None) -> Figure:
 
 
 def shown_columns(epochs: Epochs) -> dict[str, list[str]]:
-    """Columns that are drawn, by what they measure: "loss", or metrics from 0 to 1."""
-    losses = [key for key in epochs[0] if _bare(key) == "loss"]
-    metrics = [key for key in epochs[0] if _bare(key) in METRICS and _bare(key) != "coverage"]
+    """Columns that are drawn, by what they measure: "loss", or metrics from 0 to 1; those with text are not."""
+    numbers = [key for key in epochs[0] if all(_is_number_or_none(row.get(key)) for row in epochs)]
+    losses = [key for key in numbers if _bare(key) == "loss"]
+    metrics = [key for key in numbers if _bare(key) in METRICS and _bare(key) != "coverage"]
     return {what: keys for what, keys in (("loss", losses), ("share", metrics[:SHOWN])) if keys}
 
 
@@ -108,6 +109,10 @@ def _mark(axes: Axes, epoch: int) -> None:
 
 def _numbers(epochs: Epochs) -> list[int]:
     return [int(row.get(EPOCH, place + 1)) for place, row in enumerate(epochs)]
+
+
+def _is_number_or_none(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def _column(epochs: Epochs, key: str) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ import landsweep
 from models.bundle import CONFIG, config_text
 from models.epochs import TABLE, epoch_beside, read_epochs, write_epochs
 from models.figures import DRAWERS
-from models.learning import draw_learning
+from models.learning import draw_learning, shown_columns
 from models.metrics import score
 from models.predictions import Predictions
 from models.report import FIGURES, class_rows, measure, report_on, write_report
@@ -182,10 +182,32 @@ def test_table_of_epochs_comes_back_and_damage_is_refused(tmp_path: Path) -> Non
     assert read_epochs(tmp_path / "t") == rows
     with pytest.raises(ValueError, match="JSON compliant"):
         write_epochs(tmp_path / "t", [{"epoch": 1, "loss": float("nan")}])
-    for line in ('{"epoch": 4, "loss": NaN, "lrap": 1}', '{"epoch": 4, "los', "[1]", '{"epoch": 4}', '{"loss": 1}'):
+    wrong = ["NaN", "1e999", "1e39", "-1e308", "1" + 400 * "0", "1" + 5000 * "0", "[1]", "{}"]
+    lines = [f'{{"epoch": 4, "loss": {value}, "lrap": 1}}' for value in wrong]
+    lines += [
+        f'{{"epoch": {value}, "loss": 1, "lrap": 1}}' for value in ("true", "1.0", '"1"', "null", "1" + 300 * "0")
+    ]
+    for line in (*lines, '{"epoch": 4, "los', "[1]", '{"epoch": 4}', '{"loss": 1}'):
         (tmp_path / "bad").write_text((tmp_path / "t").read_text() + line)
         with pytest.raises(PredictionsError, match="bad, line 4: "):
             read_epochs(tmp_path / "bad")
+
+
+@pytest.mark.parametrize(
+    ("value", "drawn"),
+    [('"0.5"', False), ('"nan"', False), ("true", False), ("1e38", True), ("-1e38", True), ("1" + 37 * "0", True)],
+)
+def test_a_strange_table_of_epochs_ends_no_report(value: str, drawn: bool, tmp_path: Path) -> None:
+    """What is text is not drawn, and what is drawn may be far too large."""
+    run = tmp_path / "run"
+    write_predictions(run / "results" / "p.npz", DECIDED)
+    lines = [f'{{"epoch": {epoch}, "validation_loss": {value}, "f1_macro": 0.5}}\n' for epoch in (1, 10**9)]
+    write_whole(run / TABLE, "".join(lines))
+    told = report_on(ReportSettings(predictions=run / "results" / "p.npz", out=tmp_path / "out"))
+    assert OF_EPOCHS in told["files"]
+    columns = shown_columns(read_epochs(run / TABLE))
+    assert columns["share"] == ["f1_macro"]
+    assert ("loss" in columns) is drawn
 
 
 def test_what_is_not_said_is_said(tmp_path: Path) -> None:
