@@ -16,7 +16,7 @@ import pickle
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,8 @@ from models.bundle import WEIGHTS, check_bundle
 from models.find import bundle_of_weights, find_bundle
 from models.hub import Hub
 from models.landnet import SIZES, LandNet, band_layers
-from models.zoo import ReflectanceNet, plan
-from pipelines.bands import is_coarse
+from models.recipe import Recipe
+from models.zoo import ReflectanceNet, coarse_channels, plan
 from pipelines.errors import SettingsError
 
 HUB = "hub"
@@ -51,10 +51,11 @@ _FILES = "Give a .safetensors file, a .pth file of a state dict, or a bundle's f
 
 @dataclass(frozen=True)
 class Naming:
-    """What the channels and the classes of a net are called, in its order; empty where nobody knows."""
+    """What the channels and the classes of a net are called, in its order, empty where nobody knows; and its recipe."""
 
     bands: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    recipe: Recipe = field(default_factory=Recipe)
 
 
 def load_pretrained(
@@ -88,7 +89,7 @@ def load_pretrained(
         state, theirs = _read_bundle(bundle, net, name)
     else:
         state, theirs = read_tensors(path), Naming(RGB)
-    inputs, heads = _ends(net.backbone, theirs.bands, bands)
+    inputs, heads = _ends(net, theirs, bands)
     report = adapt(
         net.backbone,
         _translate(net.backbone, state, pretrained),
@@ -186,7 +187,7 @@ def _read_bundle(folder: Path, net: ReflectanceNet, name: str) -> tuple[dict[str
     if not same:
         hint = "Choose its model, or another bundle."
         raise SettingsError(f"bundle is of {config.architecture}, not {name}", where=str(folder), hint=hint)
-    return read_tensors(folder / WEIGHTS), Naming(tuple(config.bands), tuple(config.label_names))
+    return read_tensors(folder / WEIGHTS), Naming(tuple(config.bands), tuple(config.label_names), theirs)
 
 
 def _repository(backbone: nn.Module, name: str) -> str:
@@ -200,17 +201,18 @@ def _repository(backbone: nn.Module, name: str) -> str:
     return str(found)
 
 
-def _ends(backbone: nn.Module, theirs: Sequence[str], ours: Sequence[str]) -> tuple[Inputs, tuple[str, ...]]:
+def _ends(net: ReflectanceNet, source: Naming, ours: Sequence[str]) -> tuple[Inputs, tuple[str, ...]]:
     """The modules that take the bands, each with the names of those that the source's takes and of its own; and the
     names of the modules that give the classes."""
-    if isinstance(backbone, LandNet):
-        source, own = (band_layers([is_coarse(band) for band in bands]) for bands in (theirs, ours))
+    theirs = source.bands
+    if isinstance(net.backbone, LandNet):
+        before = band_layers(coarse_channels(theirs, source.recipe))
         taken = {
-            layer: ([theirs[channel] for channel in source.get(layer, [])], [ours[channel] for channel in channels])
-            for layer, channels in own.items()
+            layer: ([theirs[channel] for channel in before.get(layer, [])], [ours[channel] for channel in channels])
+            for layer, channels in band_layers(coarse_channels(ours, net.recipe)).items()
         }
         return taken, ("head.1",)
-    known = getattr(backbone, "pretrained_cfg", None) or {}
+    known = getattr(net.backbone, "pretrained_cfg", None) or {}
     return dict.fromkeys(_names(known.get("first_conv")), (theirs, ours)), _names(known.get("classifier"))
 
 
