@@ -58,7 +58,7 @@ def explain_on(settings: ExplainSettings, progress: Callable[[int, int], None] =
     bundle = load_bundle(folder, pick_device(settings.device))
     found = examine(bundle, settings.data, settings.split, batch_size=settings.batch_size).predictions
     rows = open_shown(bundle, settings.data, settings.split)
-    importance = _importance(bundle, rows, settings, progress)
+    importance = measure_bands(bundle, rows, settings, progress)
     pages = write_gradcam_pages(out, bundle, rows, found, settings.patches, method=settings.method)
     measured = importance.as_dict()
     write_whole(out / f"{IMPORTANCE}.json", json.dumps(measured, ensure_ascii=False, indent=2) + "\n")
@@ -81,12 +81,18 @@ def band_rows(importance: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def _importance(
+def measure_bands(
     bundle: Bundle, rows: Rows, settings: ExplainSettings, progress: Callable[[int, int], None]
 ) -> BandImportance:
-    """On patches spread evenly over the split."""
-    config = bundle.config
+    """Importance of bands on patches spread evenly over the split, read a batch at a time: all could be 69 GB.
+
+    Raises:
+        ShardError: a band was not read.
+        TrainingError: a batch does not fit into memory.
+    """
+    config, size = bundle.config, settings.batch_size
     places = np.unique(np.linspace(0, len(rows) - 1, min(settings.sample, len(rows))).astype(np.int64))
-    chunk = rows.select(config.bands).take(places)
-    images = assemble(chunk, config.bands, config.image_size)
-    return band_importance(bundle, images, batch_size=settings.batch_size, progress=progress)
+    chosen = rows.select(config.bands)
+    chunks = (chosen.take(places[start : start + size]) for start in range(0, len(places), size))
+    batches = (assemble(chunk, config.bands, config.image_size) for chunk in chunks)
+    return band_importance(bundle, batches, len(places), progress=progress)

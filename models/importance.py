@@ -4,13 +4,13 @@ A band that is taken away is replaced by its mean over the training split, which
 ordinary value that tells patches no longer apart. Bands share what they say: where two tell the same, taking one away
 changes little, however much the net relies on both.
 
-Flows in: a loaded bundle, a batch of images. Flows out: changes of logits and probabilities by band and class, a table
+Flows in: a loaded bundle, batches of images. Flows out: changes of logits and probabilities by band and class, a table
 and a figure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.device import own_memory_errors
-from models.evaluate import BATCH
 from models.weights import Bundle
 from pipelines.canvas import BLUE, blank, ink_on, room_for, signed, tidy, wrap
 from pipelines.errors import ShardError
@@ -67,32 +66,34 @@ class BandImportance:
 
 @torch.inference_mode()
 def band_importance(
-    bundle: Bundle, images: Tensor, *, batch_size: int = BATCH, progress: Callable[[int, int], None] = lambda *_: None
+    bundle: Bundle, batches: Iterable[Tensor], rows: int, *, progress: Callable[[int, int], None] = lambda *_: None
 ) -> BandImportance:
-    """Take each band away in turn; as many passes as there are bands, and one more.
+    """Take each band away in turn; as many passes as there are bands, and one more. One batch is held at a time.
 
     Args:
-        images: float32 digital numbers (rows, bands, size, size), as the net takes them, on any device.
-        batch_size: rows a pass.
+        batches: float32 digital numbers (batch, bands, size, size), as the net takes them, on any device.
+        rows: of all batches together.
         progress: called with rows done, and of how many.
 
     Raises:
         ShardError: there are no rows.
         TrainingError: a batch does not fit into memory.
     """
-    if not len(images):
+    if not rows:
         raise ShardError("there are no patches to look at", hint="Give a split that has some.")
     net, config = bundle.net, bundle.config
     logits, probabilities = [], []
-    for start in range(0, len(images), batch_size):
-        batch = images[start : start + batch_size].to(net.mean.device)
+    done = 0
+    for each in batches:
+        batch = each.to(net.mean.device)
         with own_memory_errors(f"a batch of {len(batch)} patches", "Use a smaller batch size."):
             # (1 + bands, rows, classes), in float64: a float32 of 20 and one of 20.0001 differ by noise
-            found = torch.stack([net(batch), *(net(each) for each in _without(batch, net.mean))]).double()
+            found = torch.stack([net(batch), *(net(one) for one in _without(batch, net.mean))]).double()
         shares = torch.sigmoid(found / config.temperature)
         logits.append((found[1:] - found[0]).transpose(0, 1).float().cpu())
         probabilities.append((shares[1:] - shares[0]).transpose(0, 1).float().cpu())
-        progress(min(start + batch_size, len(images)), len(images))
+        done += len(batch)
+        progress(done, rows)
     return BandImportance(
         tuple(config.bands), tuple(config.label_names), torch.cat(logits).numpy(), torch.cat(probabilities).numpy()
     )

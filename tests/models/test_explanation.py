@@ -6,23 +6,26 @@ import json
 import re
 import shutil
 import sys
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 import landsweep
 from models.assess import examine
-from models.explanation import band_rows, explain_on
+from models.explanation import band_rows, explain_on, measure_bands
 from models.gradcam_pages import ACTIVATIONS, PAGES, write_gradcam_pages
 from models.settings import ExplainSettings
 from models.weights import Bundle, load_bundle, write_bundle
 from models.zoo import create_net
 from pipelines.errors import BundleError, PredictionsError, SettingsError
+from pipelines.feed import Chunk, Split
 from pipelines.manifest import open_dataset
 from pipelines.patch import Patch
 from pipelines.stream import open_stream
@@ -84,6 +87,38 @@ def test_command_line_writes_what_it_says(
             image.load()
             assert image.format == "PNG"
     assert len(re.findall(rb"/Type /Page\b", (out / ACTIVATIONS).read_bytes())) == 4
+
+
+@dataclass(frozen=True)
+class Noted(Split):
+    """Rows that write down which are taken at a time."""
+
+    told: list[str] = field(default_factory=list)
+
+    def select(self, bands: Sequence[str]) -> Noted:
+        return self
+
+    def take(self, rows: NDArray[np.int64]) -> Chunk:
+        self.told.append(f"read {rows.tolist()}")
+        return super().take(rows)
+
+
+def test_patches_are_read_a_batch_at_a_time_and_all_the_same(place: Path) -> None:
+    bundle, rows, _ = opened(place)
+    noted = Noted(BANDS, (rows.take(np.arange(12)),))
+    given = {"source": place / "bundle", "data": str(place / "data"), "sample": 5}
+    one, other = (
+        measure_bands(
+            bundle,
+            noted,
+            ExplainSettings(**given, batch_size=size),
+            lambda done, of: noted.told.append(f"{done} of {of} done"),
+        )
+        for size in (64, 2)
+    )
+    assert noted.told[:2] == ["read [0, 2, 5, 8, 11]", "5 of 5 done"]
+    assert noted.told[2:6] == ["read [0, 2]", "2 of 5 done", "read [5, 8]", "4 of 5 done"]
+    np.testing.assert_allclose(one.logits, other.logits, atol=1e-4)
 
 
 def test_tables_are_printed_without_json(

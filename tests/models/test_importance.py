@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def patches(rows: int) -> Tensor:
 
 def test_change_is_what_the_band_had_added() -> None:
     bundle, images = known(), patches(5)
-    found = band_importance(bundle, images)
+    found = band_importance(bundle, [images], 5)
     scaled = bundle.net.prepare(images).mean((2, 3))  # (rows, bands)
     added = torch.einsum("rb,cb->rbc", scaled, WEIGHTS)
     np.testing.assert_allclose(found.logits, -added.detach().numpy(), atol=1e-5)
@@ -58,17 +59,29 @@ def test_change_is_what_the_band_had_added() -> None:
 
 def test_batches_change_nothing_and_are_told() -> None:
     told: list[tuple[int, int]] = []
-    one = band_importance(known(), patches(7))
-    other = band_importance(known(), patches(7), batch_size=3, progress=lambda *done: told.append(done))
+    one = band_importance(known(), [patches(7)], 7)
+    other = band_importance(known(), patches(7).split(3), 7, progress=lambda *done: told.append(done))
     np.testing.assert_allclose(one.logits, other.logits, atol=1e-5)
     assert told == [(3, 7), (6, 7), (7, 7)]
+
+
+def test_a_batch_is_made_when_the_one_before_is_done() -> None:
+    happened: list[str] = []
+
+    def batches() -> Iterator[Tensor]:
+        for number in range(3):
+            happened.append(f"made {number}")
+            yield patches(2)
+
+    band_importance(known(), batches(), 6, progress=lambda done, _: happened.append(f"done {done}"))
+    assert happened == ["made 0", "done 2", "made 1", "done 4", "made 2", "done 6"]
 
 
 def test_a_net_of_the_zoo_gives_a_change_for_every_band() -> None:
     bundle = fresh("landnet-s", 40)
     images = torch.rand(2, 2, 40, 40, generator=torch.Generator().manual_seed(0)) * 3000
     kept = images.clone()
-    found = band_importance(bundle, images)
+    found = band_importance(bundle, [images], 2)
     assert found.logits.shape == found.probabilities.shape == (2, 2, 2)
     assert (found.logits != 0).all()
     assert torch.equal(images, kept)
@@ -76,11 +89,11 @@ def test_a_net_of_the_zoo_gives_a_change_for_every_band() -> None:
 
 def test_no_patches_are_refused() -> None:
     with pytest.raises(ShardError, match="no patches to look at"):
-        band_importance(known(), patches(0))
+        band_importance(known(), [], 0)
 
 
 def test_table_and_figure_go_by_name() -> None:
-    found = band_importance(known(), patches(5))
+    found = band_importance(known(), [patches(5)], 5)
     table = json.loads(json.dumps(found.as_dict(), allow_nan=False))
     assert list(table) == list(BANDS)
     assert table["B11"]["logit"]["Town"] == pytest.approx(float(found.logits[:, 2, 1].mean()))
