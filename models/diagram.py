@@ -117,7 +117,8 @@ def _shares(axes: Axes, middle: float, stage: Stage, summary: Summary) -> None:
 
 def short(number: float) -> str:
     """A number of parameters or operations in three figures."""
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if number >= size:
-            return f"{number / size:#.3g}".rstrip(".") + f" {unit}"
+    rounded = float(f"{number:.3g}")  # first, as 999,600 is 1.00 M
+    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if rounded >= size:
+            return f"{rounded / size:#.3g}".rstrip(".") + f" {unit}"
     return f"{number:.0f}"

@@ -97,6 +97,7 @@ def test_picture_is_written_the_same_each_time(resnet: Summary, tmp_path: Path) 
 
 def test_numbers_are_short() -> None:
     said = {0: "0", 999: "999", 1000: "1.00 k", 250_000: "250 k", 7_001_555: "7.00 M", 4_500_000_000: "4.50 G"}
+    said |= {999_499: "999 k", 999_600: "1.00 M", 999_499_999: "999 M", 999_600_000: "1.00 G", 2 * 10**12: "2.00 T"}
     assert {number: short(number) for number in said} == said
 
 
