@@ -108,7 +108,7 @@ def read_config(folder: Path) -> BundleConfig:
         key = ".".join(map(str, first["loc"]))
         reason = (f"{key}: " if key else "") + str(first["msg"]).removeprefix("Value error, ")
         raise BundleError(f"config does not fit: {reason}", where=str(path), hint=_HINT) from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise BundleError("config is damaged", where=str(path), hint=_HINT) from None
 
 

@@ -85,8 +85,8 @@ def band_importance(
     logits, probabilities = [], []
     done = 0
     for each in batches:
-        batch = each.to(net.mean.device)
-        with own_memory_errors(f"a batch of {len(batch)} patches", "Use a smaller batch size."):
+        with own_memory_errors(f"a batch of {len(each)} patches", "Use a smaller batch size."):
+            batch = each.to(net.mean.device)
             # (1 + bands, rows, classes), in float64: a float32 of 20 and one of 20.0001 differ by noise
             found = torch.stack([net(batch), *(net(one) for one in _without(batch, net.mean))]).double()
         shares = torch.sigmoid(found / config.temperature)
