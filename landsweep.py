@@ -116,7 +116,7 @@ data.command("stats")(flags_of(StatsSettings, _stats, arguments=("shards",)))
 
 
 @search.command("init")
-def init(file: Path, data: Annotated[Path, typer.Option(help="dataset folder")] = Path("shards")) -> None:
+def init(file: Path, data: Annotated[str, typer.Option(help="dataset folder, or its URL")] = "shards") -> None:
     """Write a search file with every setting and its meaning, to be edited."""
     from pipelines.errors import SettingsError
     from pipelines.files import write_whole

@@ -53,7 +53,7 @@ def bundle_of_weights(file: Path) -> Path | None:
         return None
     try:
         values = json.loads(config.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return file.parent  # whoever reads the bundle says that its config is damaged
     return file.parent if isinstance(values, dict) and {"format", "bands"} <= values.keys() else None
 

@@ -20,13 +20,16 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pipelines.errors import SettingsError, nearest
 
 MAX_YAML_BYTES = 1_000_000
+
+_BREAKS = "\x85\u2028\u2029"
+"""Breaks of lines beyond ASCII, which PyYAML writes so that it reads other text back, unless they are escaped."""
 MAX_YAML_DEPTH = 20
 
 
 class Settings(BaseModel):
     """Frozen model that refuses unknown keys; subclasses only declare fields with descriptions."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], *, where: str = "settings") -> Self:
@@ -59,7 +62,14 @@ class Settings(BaseModel):
                 yield f"{name}:"
                 yield from (f"  {line}" for line in inner._lines())
             else:
-                yield from yaml.safe_dump({name: value}, sort_keys=False, allow_unicode=True).rstrip().split("\n")
+                yield from _dumped({name: value}).split("\n")
+
+
+def _dumped(values: dict[str, Any]) -> str:
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    if any(character in text for character in _BREAKS):
+        text = yaml.safe_dump(values, sort_keys=False)
+    return text.removesuffix("\n")
 
 
 def load_yaml(path: Path) -> dict[str, Any]:

@@ -58,9 +58,10 @@ def report(values: dict[str, Any], as_json: bool, table: str = "") -> None:
 def _print_table(rows: list[dict[str, Any]]) -> None:
     flat = [{**row, **row.get("parameters", {})} for row in rows]
     columns = [key for key in dict.fromkeys(key for row in flat for key in row) if key != "parameters"]
-    drawn = Table(*columns)
+    # What is in brackets is a name like any other, no style of Rich's.
+    drawn = Table(*map(escape, columns))
     for row in flat:
-        drawn.add_row(*(_cell(row.get(column)) for column in columns))
+        drawn.add_row(*(escape(_cell(row.get(column))) for column in columns))
     wide = Console()
     # A file or a pipe has no width that rows would have to fit.
     wide.width = wide.width if wide.is_terminal else 200

@@ -19,9 +19,9 @@ import ray
 from fastapi import FastAPI
 from ray import serve as rayserve
 
-from models.bundle import EXAMPLE, read_metrics
+from models.bundle import EXAMPLE, check_bundle, read_metrics
 from pipelines.cluster import ray_cluster
-from pipelines.errors import BusyError, NotFoundError, SettingsError
+from pipelines.errors import BusyError, NotFoundError, ServiceError, SettingsError
 from pipelines.patch import Patch
 from serve.loopback import keep_replica_on_loopback
 from serve.predictor import Predictor
@@ -127,6 +127,8 @@ def endpoint(settings: ServeSettings) -> Iterator[str]:
     Raises:
         BusyError: the port is taken.
         NotFoundError: nothing to serve is registered.
+        BundleError: a registered bundle is damaged.
+        ServiceError: a replica did not come up.
     """
     check_port(settings.host, settings.port)
     entries = _entries(settings)
@@ -138,7 +140,12 @@ def endpoint(settings: ServeSettings) -> Iterator[str]:
             http_options={"host": settings.host, "port": settings.port, "request_timeout_s": 120},
             logging_config={"log_level": "WARNING"},
         )
-        rayserve.run(_application(settings, entries), name=APPLICATION, logging_config={"log_level": "WARNING"})
+        try:
+            rayserve.run(_application(settings, entries), name=APPLICATION, logging_config={"log_level": "WARNING"})
+        except RuntimeError as error:
+            reason = str(error).strip().partition("\n")[0]
+            hint = "Ray's log of the replica says more; `landsweep registry promote` serves another version."
+            raise ServiceError(f"the models could not be deployed ({reason})", hint=hint) from None
         try:
             yield f"http://{settings.host}:{settings.port}"
         finally:
@@ -184,7 +191,10 @@ def _entries(settings: ServeSettings) -> list[Entry]:
         raise NotFoundError(
             "no model is registered", where=str(settings.registry), hint="Run `landsweep registry add NAME BUNDLE`."
         )
-    return [find(settings.registry, name) for name in names]
+    entries = [find(settings.registry, name) for name in names]
+    for entry in entries:
+        check_bundle(entry.path)  # before Ray has started, and a replica has died of it
+    return entries
 
 
 def check_port(host: str, port: int) -> None:

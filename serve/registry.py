@@ -16,7 +16,7 @@ from pathlib import Path
 
 from models.bundle import WEIGHTS, BundleConfig, check_bundle, read_config
 from models.find import find_bundle
-from pipelines.errors import InputError, NotFoundError, nearest
+from pipelines.errors import BundleError, InputError, NotFoundError, nearest
 from pipelines.files import commit, exclusive, sync, write_whole
 
 PRODUCTION = "production.json"
@@ -61,7 +61,7 @@ def add_bundle(registry: Path, name: str, bundle: Path, *, promote: bool = True)
     folder = registry / name
     with exclusive(folder / ".lock", f'a registration of "{name}"'):
         known = [entry for entry in list_entries(registry) if entry.name == name]
-        same = [entry for entry in known if _same(read_config(entry.path), config)]
+        same = [entry for entry in known if _holds(entry, config)]
         if same:
             version = same[-1].version
         else:
@@ -141,7 +141,7 @@ def _state(folder: Path) -> tuple[int | None, list[int]]:
     try:
         values = json.loads((folder / PRODUCTION).read_text())
         return int(values["version"]), [int(version) for version in values["history"]]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
         return None, []
 
 
@@ -152,9 +152,15 @@ def _set_current(folder: Path, version: int) -> None:
         write_whole(folder / PRODUCTION, json.dumps({"version": version, "history": history}))
 
 
-def _same(one: BundleConfig, other: BundleConfig) -> bool:
-    weights = one.files[WEIGHTS] == other.files[WEIGHTS]
-    return weights and (one.temperature, one.thresholds) == (other.temperature, other.thresholds)
+def _holds(entry: Entry, config: BundleConfig) -> bool:
+    """Whether a version is that bundle, and still whole."""
+    try:
+        there = read_config(entry.path)
+        same = there.files[WEIGHTS] == config.files[WEIGHTS]
+        same = same and (there.temperature, there.thresholds) == (config.temperature, config.thresholds)
+        return same and bool(check_bundle(entry.path))
+    except BundleError:
+        return False
 
 
 def _copy(bundle: Path, target: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from ray.tune import Callback
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from tune.settings import SearchSettings
@@ -76,6 +77,7 @@ class ProgressTable(Callback):  # type: ignore[misc]
             self.console.print(
                 f"  {elapsed:5.0f} s  trial {of}  {state:<8}  epoch {row['epoch']}/{self.settings.epochs}{best}"
                 f"{reason}  {drawn}".rstrip(),
+                markup=False,
                 highlight=False,
                 soft_wrap=True,
             )
@@ -90,7 +92,7 @@ class ProgressTable(Callback):  # type: ignore[misc]
         for row in order[:_SHOWN]:
             best = f"{row['best']:.3f}" if "best" in row else "–"
             of = f"{row['epoch']}/{self.settings.epochs}"
-            table.add_row(str(row["number"]), row["state"], of, best, *_short(row["config"]))
+            table.add_row(str(row["number"]), row["state"], of, best, *map(escape, _short(row["config"])))
         return table
 
 

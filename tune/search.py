@@ -81,13 +81,13 @@ def _check_name(settings: SearchSettings, resume: bool) -> None:
 
 
 def _create_study(settings: SearchSettings, storage: optuna.storages.BaseStorage, resume: bool) -> optuna.study.Study:
-    """Only a resumed study, or one whose database is its own folder's, may have trials already."""
+    """Only a study of this folder, or one whose database is in it, may be there already."""
     try:
         return optuna.create_study(
             storage=storage,
             study_name=settings.name,
             direction="maximize",
-            load_if_exists=resume or not settings.storage,
+            load_if_exists=resume or not settings.storage or (settings.folder / SETTINGS).is_file(),
         )
     except optuna.exceptions.DuplicatedStudyError:
         raise StudyError(

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from models.settings import EXPLAINED, Explained, FitSettings, LossName, TrainSettings
+from pipelines.errors import SettingsError
 from pipelines.settings import Address, Settings
 
 
@@ -106,6 +107,18 @@ class SearchSettings(FitSettings, StudySettings):
     def _grace_fits(self) -> Self:
         if self.scheduler.name == "asha" and self.scheduler.grace > self.epochs:
             raise ValueError(f"scheduler.grace {self.scheduler.grace} is more than epochs {self.epochs}")
+        return self
+
+    @model_validator(mode="after")
+    def _every_trial_fits(self) -> Self:
+        """A trial with the smallest or the largest of everything is one that could be asked for by itself."""
+        space = self.space
+        for end, pick in (("low", min), ("high", max)):
+            rates = {name: getattr(getattr(space, name), end) for name in ("learning_rate", "weight_decay")}
+            try:
+                self.train_settings({"model": space.model[0], "batch_size": pick(space.batch_size)} | rates)
+            except SettingsError as error:
+                raise ValueError(f"space has a trial that is none: {error.what}") from None
         return self
 
     @property

@@ -23,6 +23,8 @@ SETTINGS, DATABASE, TRIALS, BEST = "search.yaml", "study.db", "trials", Path(CHE
 CURVES, RAY_TRIAL, REASON, SECONDS = "curves", "ray_trial", "reason", "seconds"
 """Trial attributes: one dict of metrics an epoch, Tune's name of it, why it ended early, how long it ran."""
 
+_DAMAGED, _AGAIN = "study's state is damaged", "Restore it, or search again."
+
 STATES = {
     TrialState.RUNNING: "running",
     TrialState.WAITING: "waiting",
@@ -107,7 +109,7 @@ def open_study(experiments: Path, name: str) -> Study:
     except KeyError:
         trials = []
     except (SQLAlchemyError, RuntimeError, ValueError):
-        raise StudyError("study's state is damaged", where=str(folder), hint="Restore it, or search again.") from None
+        raise StudyError(_DAMAGED, where=str(folder), hint=_AGAIN) from None
     return Study(settings, [_row(trial) for trial in trials])
 
 
@@ -115,7 +117,7 @@ def open_storage(settings: SearchSettings, folder: Path) -> optuna.storages.RDBS
     """Optuna's storage of a study: its own SQLite file, or the URL that its settings name.
 
     Raises:
-        StudyError: the URL is none, its driver is missing, or the database does not answer.
+        StudyError: the URL is none, its driver is missing, or the database does not answer; or the file is damaged.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     url = settings.storage or f"sqlite:///{(folder / DATABASE).resolve()}"
@@ -123,6 +125,8 @@ def open_storage(settings: SearchSettings, folder: Path) -> optuna.storages.RDBS
     try:
         return optuna.storages.RDBStorage(url, engine_kwargs=arguments)
     except (SQLAlchemyError, ImportError) as error:
+        if not settings.storage:
+            raise StudyError(_DAMAGED, where=str(folder), hint=_AGAIN) from None
         kind = url.partition(":")[0]  # the rest may hold a password
         hint = "Give an SQLAlchemy URL; PostgreSQL needs the extra landsweep[postgres]."
         raise StudyError(f"cannot be opened ({type(error).__name__})", where=f"{kind} storage", hint=hint) from None

@@ -35,10 +35,10 @@ STATE, BUNDLE = "state.pt", "best"
 def run_trial(parameters: dict[str, Any], *, data: Feed, search: SearchSettings) -> None:
     """What Ray Tune calls. What a trial says itself, such as that it diverged, is reported as failed and not retried:
     it would come about again."""
-    settings = search.train_settings(parameters)
-    torch.set_num_threads(settings.threads or 1)
     with tempfile.TemporaryDirectory() as scratch:
         try:
+            settings = search.train_settings(parameters)
+            torch.set_num_threads(settings.threads or 1)
             _fit(settings, search, data, Path(scratch))
         except LandsweepError as error:
             raytune.report({search.metric: 0.0, "best": 0.0, "failed": str(error)})

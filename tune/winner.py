@@ -15,10 +15,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from models.bundle import EXAMPLE
+from models.bundle import EXAMPLE, check_bundle
 from models.epochs import TABLE, write_epochs
 from pipelines.cluster import own_errors
-from pipelines.errors import StudyError, TrainingError
+from pipelines.errors import BundleError, StudyError, TrainingError
 from pipelines.patch import read_stack
 from tune.settings import SearchSettings
 from tune.study import BEST, TRIALS, TrialRow, open_study
@@ -40,19 +40,30 @@ def keep_winner(settings: SearchSettings, tell: Tell) -> None:
     if best is None:
         reasons = {row.reason for row in study.trials if row.reason}
         raise TrainingError("no trial came to a result", where=settings.name, hint=" ".join(sorted(reasons)))
-    checkpoints = sorted((settings.folder / TRIALS / best.ray_trial).glob("checkpoint_*"))
-    if not checkpoints:
-        raise StudyError("the best trial's checkpoint is gone", where=best.ray_trial, hint="Search again.")
+    checkpoint = last_whole(settings.folder / TRIALS / best.ray_trial)
     tell("Scoring the best trial, and drawing its report.")
     if not os.environ.get("RAY_ADDRESS"):
-        _write(settings, best, checkpoints[-1], tell)
+        _write(settings, best, checkpoint, tell)
         return
     import ray
 
     task = ray.remote(num_cpus=settings.cpus, num_gpus=settings.gpus)(_noted)
     with own_errors():
-        for line in ray.get(task.remote(settings, best, checkpoints[-1])):
+        for line in ray.get(task.remote(settings, best, checkpoint)):
             tell(line)
+
+
+def last_whole(trial: Path) -> Path:
+    """The trial's last checkpoint. Tune copies them file by file: one that it was ended in is followed by no other."""
+    from tune.trial import BUNDLE
+
+    for checkpoint in sorted(trial.glob("checkpoint_*"), reverse=True):
+        try:
+            check_bundle(checkpoint / BUNDLE)
+            return checkpoint
+        except BundleError:
+            continue
+    raise StudyError("the best trial's checkpoint is gone", where=trial.name, hint="Search again.")
 
 
 def drop_states(settings: SearchSettings) -> None:

@@ -47,7 +47,8 @@ def draw(lines: Sequence[Line], metric: str) -> str:
 
 def ticks(low: float, high: float, count: int = _TICKS) -> list[float]:
     """Round numbers that span low to high, about `count` of them."""
-    span = (high - low) or abs(high) or 1.0
+    apart = high - low > 1e-9 * max(abs(low), abs(high))  # else by rounding alone
+    span = (high - low if apart else abs(high)) or 1.0
     size = 10.0 ** math.floor(math.log10(span / count))
     step = next(factor * size for factor in (1, 2, 5, 10) if span / (factor * size) <= count)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)

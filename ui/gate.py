@@ -115,7 +115,8 @@ def _is_event(scope: Scope) -> bool:
     """Whether the request has a body other than an upload's."""
     if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
         return False
-    return not any(value.startswith("multipart/form-data") for value in _values(scope, b"content-type"))
+    kinds = _values(scope, b"content-type")
+    return len(kinds) != 1 or not kinds[0].startswith("multipart/form-data")  # of two, others may go by the first
 
 
 async def _read(receive: Receive) -> bytes:

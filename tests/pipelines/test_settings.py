@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import Field
 
@@ -35,6 +35,9 @@ def test_dump_and_load_round_trip(tmp_path: Path) -> None:
     assert IngestSettings.load(write(tmp_path, settings.dump_yaml())) == settings
 
 
+@example("\x85", 1.0)
+@example("no break\xa0", 1.0)
+@example("one\u2028two\u2029", 1.0)
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.floats(min_value=1e-300, allow_infinity=False))
 def test_any_text_round_trips_in_settings_and_in_those_within(name: str, rate: float) -> None:
     settings = Outer(name=name, inner=Inner(rate=rate, note=name))

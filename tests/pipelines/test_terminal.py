@@ -1,11 +1,17 @@
-"""What the progress bar leaves on standard error."""
+"""Tables on standard output, and what the progress bar leaves on standard error."""
 
 from __future__ import annotations
 
 import pytest
 
 from pipelines.errors import InputError
-from pipelines.terminal import complain, progress_bar
+from pipelines.terminal import complain, progress_bar, report
+
+
+def test_names_in_brackets_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    report({"classes": [{"label": "Forest [dense]", "[/x]": "Road [/rail]"}]}, False, table="classes")
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("Forest [dense]", "Road [/rail]", "[/x]"))
 
 
 def test_a_bar_that_showed_nothing_leaves_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,15 @@ import pytest
 
 from models.bundle import EXAMPLE
 from pipelines.bands import ALL_BANDS
-from pipelines.errors import BusyError, InputError, NotFoundError, ServiceError, TooLargeError, UnsupportedError
+from pipelines.errors import (
+    BundleError,
+    BusyError,
+    InputError,
+    NotFoundError,
+    ServiceError,
+    TooLargeError,
+    UnsupportedError,
+)
 from serve.app import endpoint
 from serve.client import Client
 from serve.registry import add_bundle
@@ -214,6 +222,15 @@ def test_port_in_use(url: str, tmp_path: Path) -> None:
 def test_nothing_registered(tmp_path: Path) -> None:
     settings = ServeSettings(registry=tmp_path, port=free_port())
     with pytest.raises(NotFoundError, match="no model is registered"), endpoint(settings):
+        pass
+
+
+def test_a_damaged_version_in_production_is_named(bundle: Path, tmp_path: Path) -> None:
+    (add_bundle(tmp_path, "land", bundle).path / "model.safetensors").write_bytes(b"0")
+    with (
+        pytest.raises(BundleError, match=r"model\.safetensors"),
+        endpoint(ServeSettings(registry=tmp_path, port=free_port())),
+    ):
         pass
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from models.bundle import check_bundle
 from pipelines.errors import BundleError, InputError, NotFoundError
 from serve.registry import add_bundle, find, list_entries, promote, rollback
 from tests.fakes import write_fresh_bundle
@@ -33,6 +34,14 @@ def test_the_same_bundle_twice_gets_the_first_ones_version(bundle: Path, other: 
     assert len(list_entries(tmp_path)) == 2
 
 
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json"])
+def test_a_damaged_version_is_never_taken_for_the_bundle_that_it_was(bundle: Path, tmp_path: Path, file: str) -> None:
+    (add_bundle(tmp_path, "land", bundle).path / file).write_bytes(b"0")
+    entry = add_bundle(tmp_path, "land", bundle)
+    assert (entry.version, entry.production) == (2, True)
+    check_bundle(entry.path)
+
+
 def test_damaged_bundle_is_refused_and_nothing_is_left(bundle: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(bundle, tmp_path / "copy"))
     (copy / "model.safetensors").write_bytes(b"0")
@@ -41,10 +50,11 @@ def test_damaged_bundle_is_refused_and_nothing_is_left(bundle: Path, tmp_path: P
     assert list_entries(tmp_path / "registry") == []
 
 
-def test_damaged_record_of_production_stops_nothing_but_its_model(bundle: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("record", ["{", "[" * 100_000, '{"version": 1e999, "history": []}'])
+def test_damaged_record_of_production_stops_nothing_but_its_model(bundle: Path, tmp_path: Path, record: str) -> None:
     for name in ("land", "sea"):
         add_bundle(tmp_path, name, bundle)
-    (tmp_path / "land" / "production.json").write_text("{")
+    (tmp_path / "land" / "production.json").write_text(record)
     assert find(tmp_path, "sea").production
     with pytest.raises(NotFoundError, match='no version of model "land" is in production'):
         find(tmp_path, "land")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +30,8 @@ from tests.models.events import read_graph
 from tune.search import run_search
 from tune.settings import Range, Scheduler, SearchSettings, Space
 from tune.study import BEST, Study, list_studies, open_study
+from tune.trial import BUNDLE
+from tune.winner import last_whole
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,6 +67,27 @@ def searched(bright: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Se
     printed = io.StringIO()
     study = run_search(settings, Console(width=200, file=printed))
     return settings, study, printed.getvalue()
+
+
+def test_a_checkpoint_that_was_cut_off_is_not_the_winners(
+    searched: tuple[SearchSettings, Study, str], tmp_path: Path
+) -> None:
+    settings, _, _ = searched
+    for number in (1, 2):
+        shutil.copytree(settings.folder / BEST, tmp_path / "trial" / f"checkpoint_00000{number}" / BUNDLE)
+    (tmp_path / "trial" / "checkpoint_000002" / BUNDLE / "model.safetensors").write_bytes(b"half")
+    assert last_whole(tmp_path / "trial").name == "checkpoint_000001"
+    with pytest.raises(StudyError, match="the best trial's checkpoint is gone"):
+        last_whole(tmp_path)
+
+
+def test_a_search_that_failed_before_its_first_trial_may_be_run_again(bright: Path, tmp_path: Path) -> None:
+    settings = settings_for(bright, tmp_path, storage=f"sqlite:///{tmp_path}/all.db", trials=1, epochs=1, gpus=64)
+    for _ in range(2):
+        with pytest.raises(SettingsError, match="64 GPU"):
+            run_search(settings, Console(file=io.StringIO()))
+    with pytest.raises(StudyError, match='the storage has a study "small" already'):
+        run_search(settings_for(bright, tmp_path / "other", storage=settings.storage), Console(file=io.StringIO()))
 
 
 def test_every_trial_ends_and_the_best_one_is_kept(searched: tuple[SearchSettings, Study, str]) -> None:

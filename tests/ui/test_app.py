@@ -133,6 +133,13 @@ def test_paths_and_addresses_are_not_taken_for_files(http: httpx.Client, path: A
     assert answer.text == "Upload a file; paths and addresses are not taken."
 
 
+def test_an_event_that_is_also_called_an_upload_is_looked_at(http: httpx.Client) -> None:
+    """Of two content types, what answers behind goes by the first."""
+    headers = [("content-type", "application/json"), ("content-type", "multipart/form-data; boundary=x")]
+    body = {"data": [{"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}]}
+    assert http.post("gradio_api/queue/join", json=body, headers=headers).status_code == 403
+
+
 def test_path_out_of_the_upload_folder_is_refused(http: httpx.Client) -> None:
     inside = Path(upload(http, "x.tif", b"hello"))
     assert send_file(http, str(inside.parent / ".." / ".." / ".." / "etc" / "passwd")).status_code == 403

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.errors import StudyError
 from tests.ui.stand_in import make_study
 from tune.study import open_study
 from ui import chart, trials
@@ -76,11 +77,21 @@ def test_damaged_study_is_one_message_without_a_path(tmp_path: Path) -> None:
     assert seen.summary.count('role="alert"') == 1 and str(tmp_path) not in seen.summary
 
 
-@pytest.mark.parametrize("low, high", [(0.0, 1.0), (0.31, 0.76), (5.0, 5.0), (0.0, 0.0), (1e-6, 3e-6), (-2.0, 900.0)])
+def test_a_damaged_database_is_the_studys_own_and_no_wrong_address(tmp_path: Path) -> None:
+    make_study(tmp_path, "first", "c")
+    (tmp_path / "first" / "study.db").write_bytes(b"junk" * 100)
+    with pytest.raises(StudyError, match="first: study's state is damaged"):
+        open_study(tmp_path, "first")
+
+
+@pytest.mark.parametrize(
+    "low, high", [(0.0, 1.0), (0.31, 0.76), (5.0, 5.0), (0.0, 0.0), (1e-6, 3e-6), (-2.0, 900.0), (0.85, 0.85 + 1e-16)]
+)
 def test_ticks_span_the_values_and_are_few(low: float, high: float) -> None:
     marks = chart.ticks(low, high)
     assert marks[0] <= low + 1e-12 and marks[-1] >= high - 1e-12
     assert 2 <= len(marks) <= 8
+    assert len(set(marks)) == len(marks)
 
 
 def test_single_epoch_draws_a_dot() -> None:
