@@ -21,10 +21,10 @@ import pandas as pd
 
 from pipelines.catalogue import Catalogue, Dropped, drop
 from pipelines.corine import TO_19, map_labels
-from pipelines.errors import ArchiveError
+from pipelines.errors import ArchiveError, TooLargeError
 from pipelines.labels import LABEL_NAMES, encode_labels
-from pipelines.layout import Layout
-from pipelines.location import Location, subfolders
+from pipelines.layout import ONE_FILE, Fetch, Layout
+from pipelines.location import Location, fetcher, subfolders
 
 IMAGES = "BigEarthNet-v1.0"
 _LABELS = "_labels_metadata.json"
@@ -102,20 +102,25 @@ def _listed(path: Location) -> set[str]:
 
 
 def _labels_of_all(images: Location, patches: list[str]) -> Iterator[list[str] | str]:
-    """What `_labels_of` says of each patch, in order; many are asked for at once, for a store takes its time."""
+    """What `read_names` says of each patch, in order; many are asked for at once, for a store takes its time."""
+    fetch = fetcher(images)
     with ThreadPoolExecutor(_READERS) as readers:
-        yield from readers.map(lambda patch: _labels_of(images, patch), patches)
+        yield from readers.map(lambda patch: read_names(fetch, patch), patches)
 
 
-def _labels_of(images: Location, patch: str) -> list[str] | str:
+def read_names(fetch: Fetch, patch: str) -> list[str] | str:
     """The patch's 43-class names, or the reason for which it is left out."""
     try:
-        names = json.loads((images / patch / f"{patch}{_LABELS}").read_text(encoding="utf-8"))["labels"]
+        names = json.loads(fetch(f"{patch}/{patch}{_LABELS}"))["labels"]
         if not isinstance(names, list):
             raise TypeError(names)
     except FileNotFoundError:
         return "no labels"
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except OSError as error:
+        if error.errno not in ONE_FILE:
+            raise
+        return "unreadable labels"
+    except (TooLargeError, ValueError, KeyError, TypeError, RecursionError):
         return "unreadable labels"
     unknown = [name for name in names if not isinstance(name, str) or name not in TO_19]
     return f'unknown class "{unknown[0]}"' if unknown else names

@@ -24,7 +24,7 @@ from pipelines.errors import ArchiveError, LabelError, nearest
 from pipelines.files import sha256_of
 from pipelines.labels import LABEL_NAMES, encode_many
 from pipelines.layout import Layout
-from pipelines.location import Location, subfolders
+from pipelines.location import Location, read_bytes, subfolders
 
 IMAGES = "BigEarthNet-S2"
 METADATA = "metadata.parquet"
@@ -86,8 +86,9 @@ def read_v2(source: Location, layout: Layout) -> Catalogue:
 
 def _read_table(path: Location) -> pa.Table:
     """A table whose columns are text, lists of text, and flags without nulls."""
+    data = read_bytes(path)
     try:
-        table = pq.read_table(io.BytesIO(path.read_bytes())).replace_schema_metadata(None)  # what pandas left there
+        table = pq.read_table(io.BytesIO(data)).replace_schema_metadata(None)  # what pandas left there
         table.validate(full=True)
         names = table.column_names
     except (pa.ArrowException, OSError, ValueError):  # the last: text in it that is none

@@ -6,6 +6,7 @@ Flows in: an archive and `IngestSettings`. Flows out: shards and their manifest.
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -43,7 +44,7 @@ def ingest(settings: IngestSettings, progress: Progress | None = None) -> Manife
         ServiceError: an object store does not answer.
     """
     catalogue = read_archive(settings)
-    plan = _plan(settings, catalogue)
+    plan = plan_of(settings, catalogue)
     out = locate(settings.out)
     reach(out)
     if (out / MANIFEST).is_file():
@@ -52,7 +53,7 @@ def ingest(settings: IngestSettings, progress: Progress | None = None) -> Manife
     with _lock(out):
         if (out / MANIFEST).is_file():  # another has finished since
             return _finished(out, plan, settings)
-        _agree(out, plan)
+        agree(out, plan, catalogue)
         manifest = tally(plan, *_pack(out, catalogue, settings, progress))
         _sweep(out, manifest)
         write_whole(out / MANIFEST, manifest.model_dump_json(indent=1))
@@ -77,7 +78,7 @@ def _check_free(out: Location, resume: bool) -> None:
         raise ShardError("folder is not empty", where=str(out), hint="Choose another, or go on with --resume.")
 
 
-def _plan(settings: IngestSettings, catalogue: Catalogue) -> Manifest:
+def plan_of(settings: IngestSettings, catalogue: Catalogue) -> Manifest:
     """A manifest without rows: what must be the same for a resumed ingest to be the same ingest."""
     packages = ("numpy", "pyarrow", "rasterio", "ray")
     kept = settings.model_dump(include={"bands", "names", "subset", "split", "seed", "rows_per_part"})
@@ -118,12 +119,15 @@ def _sweep(out: Location, manifest: Manifest) -> None:
             path.unlink(missing_ok=True)
 
 
-def _agree(out: Location, plan: Manifest) -> None:
-    """Write down what is being packed, or check that a resumed ingest packs the same."""
+def agree(out: Location, plan: Manifest, catalogue: Catalogue) -> None:
+    """Write down what is being packed, or check that a resumed ingest packs the same: from that tar, which may have been
+    cut off before, or from files, as each has an order of its own."""
     path = out / RECORDS / _PLAN
+    tar = catalogue.root.name if catalogue.in_tar else ""
+    text = json.dumps({"manifest": plan.model_dump(mode="json"), "tar": tar})
     if not path.is_file():
-        write_whole(path, plan.model_dump_json())
-    elif path.read_text() != plan.model_dump_json():
+        write_whole(path, text)
+    elif path.read_text() != text:
         raise ShardError(
             "the unfinished ingest here had another source, settings or versions",
             where=str(out),

@@ -27,7 +27,7 @@ Fetch = Callable[[str], bytes]
 _SHIFT = 1.0
 """Bands of one patch may lie this far apart, in the units of its coordinates, before they are of different places."""
 
-_ONE_FILE = {errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EIO}
+ONE_FILE = {errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EIO}
 """What is wrong with one file; anything else is wrong with the machine, and no reason to leave a patch out."""
 
 
@@ -78,7 +78,7 @@ def _fetch_raster(file: str, fetch: Fetch, band: str = "") -> Raster:
     except FileNotFoundError:
         raise PatchError("missing file", where=band) from None
     except OSError as error:
-        if error.errno not in _ONE_FILE:
+        if error.errno not in ONE_FILE:
             raise
         raise PatchError(f"unreadable file ({(error.strerror or '').lower()})", where=band) from None
     except PatchError as error:

@@ -68,6 +68,21 @@ def unreachable(location: Location, error: Exception) -> ServiceError:
     return ServiceError(f"the object store refuses or does not answer ({error})", where=str(location), hint=hint)
 
 
+def read_bytes(location: Location) -> bytes:
+    """A file's bytes.
+
+    Raises:
+        OSError: it cannot be read here.
+        ServiceError: the store does not answer.
+    """
+    try:
+        return bytes(location.read_bytes())
+    except Exception as error:  # each store's client has its own
+        if isinstance(location, Path):
+            raise
+        raise unreachable(location, error) from None
+
+
 def is_local(location: Location) -> bool:
     """Whether it is a plain path, with renames and locks and memory maps."""
     return isinstance(location, Path)

@@ -74,6 +74,8 @@ def _decode(source: DatasetReader, wanted: Sequence[str], size: int | None, name
             f"image is {source.width}×{source.height} px, the model takes {size}×{size} px",
             hint=f"Cut the image into patches of {size}×{size} px at 10 m.",
         )
+    if source.dtypes[0].startswith("complex"):  # of whole numbers too, which NumPy has no type for
+        raise PatchError(f"pixels are {source.dtypes[0]}", hint="Export reflectance × 10,000 as uint16.")
     kind = np.dtype(source.dtypes[0])
     if kind.kind not in "uif" or kind.itemsize not in (2, 4):  # 8 bits hold a picture, no reflectance
         raise PatchError(f"pixels are {kind}", hint="Export reflectance × 10,000 as uint16.")

@@ -66,11 +66,13 @@ def write_sample(settings: SampleSettings, progress: Callable[[int, int], None] 
         The archive's folder, `settings.out`.
 
     Raises:
-        ArchiveError: `settings.out` is a file, or a folder that is not empty.
+        ArchiveError: `settings.out` is a file, or a folder that is not empty or cannot be replaced.
     """
     out = settings.out
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ArchiveError("not an empty folder", where=str(out), hint="Name a folder that does not exist yet.")
+    if out.is_dir() and (out.samefile(Path.cwd()) or os.path.ismount(out)):
+        raise ArchiveError("cannot be replaced by another folder", where=str(out), hint="Name one inside it.")
     out.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f"{out.name}.partial-", dir=out.parent))
     try:

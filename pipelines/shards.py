@@ -13,6 +13,7 @@ verified whenever they are read, since what is stored as it is would otherwise h
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 
 from pipelines.errors import ShardError
 from pipelines.files import write_whole
-from pipelines.location import Location, is_local
+from pipelines.location import Location, is_local, unreachable
 from pipelines.manifest import PACK_HINT, Part
 
 ROWS_PER_GROUP = 64
@@ -34,6 +35,8 @@ LOW, HIGH = "low", "high"
 
 _MAGIC = b"PAR1"
 _TAIL = 8  # the footer's length and the magic, after it
+_NOT_THE_FILES = {errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EBUSY, errno.ETIMEDOUT}
+"""What is wrong with the machine, or says a store's client of the store."""
 
 
 def write_part(folder: Location, file: str, columns: Mapping[str, Sequence[Any]], pixels: Mapping[str, Any]) -> Part:
@@ -127,8 +130,8 @@ class OpenPart:
         try:
             with self._file() as file:
                 return file.read_row_group(group, columns=list(columns), use_threads=False)
-        except (pa.ArrowException, OSError):
-            raise _damaged(self.location) from None
+        except Exception as error:
+            raise trouble(self.location, error) from None
 
     def _file(self) -> pq.ParquetFile:
         options = {"metadata": self.footer, "page_checksum_verification": True}
@@ -150,8 +153,8 @@ def open_part(folder: Location, part: Part) -> OpenPart:
             length = int.from_bytes(file.read(4), "little")
             file.seek(-_TAIL - length, io.SEEK_END)
             footer = file.read(length + _TAIL)
-    except OSError:
-        raise _damaged(location) from None
+    except Exception as error:
+        raise trouble(location, error) from None
     if hashlib.sha256(footer).hexdigest() != part.footer:
         raise _damaged(location)
     return OpenPart(location, pq.read_metadata(pa.BufferReader(_MAGIC + footer)))
@@ -163,6 +166,16 @@ def _footer_of(data: bytes) -> bytes:
 
 def _damaged(location: Location) -> ShardError:
     return ShardError("part is damaged", where=str(location), hint=PACK_HINT)
+
+
+def trouble(location: Location, error: Exception) -> Exception:
+    """What to raise of a part that could not be read: it is damaged, unless the machine or the store is at fault."""
+    ours = isinstance(error, OSError) and error.errno in _NOT_THE_FILES
+    if isinstance(error, MemoryError) or (ours and is_local(location)):
+        return error
+    if not ours and isinstance(error, pa.ArrowException | OSError | ValueError):
+        return _damaged(location)
+    return error if is_local(location) else unreachable(location, error)
 
 
 def _planes_array(array: NDArray[np.uint16]) -> pa.StructArray:

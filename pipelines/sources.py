@@ -93,9 +93,10 @@ def source_of(url: str, checksum: str = "") -> Source:
     """
     try:
         parsed = httpx.URL(url)
-    except (httpx.InvalidURL, TypeError):
+        host = parsed.host
+    except (httpx.InvalidURL, TypeError, UnicodeError):  # the last: a host that is no international name
         raise InputError("not a URL", where="--url", hint="Such as https://example.org/archive.tar.zst.") from None
-    if parsed.scheme not in ("http", "https") or not parsed.host:
+    if parsed.scheme not in ("http", "https") or not host:
         raise InputError(
             f'"{parsed.scheme}" is not fetched from' if parsed.scheme else "not a URL",
             where="--url",

@@ -33,12 +33,10 @@ def stack(
 def geotiff(pixels: NDArray[Any], names: Sequence[str] | None = None, **profile: Any) -> bytes:
     """A GeoTIFF of these pixels, (bands, height, width)."""
     count, height, width = pixels.shape
-    place = {"crs": "EPSG:32633", "transform": from_origin(300000, 5000000, 10, 10)} | profile
+    place = {"crs": "EPSG:32633", "transform": from_origin(300000, 5000000, 10, 10), "dtype": pixels.dtype} | profile
     with warnings.catch_warnings(), MemoryFile() as memory:
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with memory.open(
-            driver="GTiff", dtype=pixels.dtype, count=count, height=height, width=width, **place
-        ) as target:
+        with memory.open(driver="GTiff", count=count, height=height, width=width, **place) as target:
             target.write(pixels)
             if names is not None:
                 target.descriptions = tuple(names)

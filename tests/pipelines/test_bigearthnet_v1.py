@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.archive import read_archive
-from pipelines.bigearthnet_v1 import IMAGES
+from pipelines.bigearthnet_v1 import IMAGES, read_names
 from pipelines.catalogue import Catalogue
 from pipelines.corine import TO_19
 from pipelines.errors import ArchiveError, BandError
@@ -92,6 +93,20 @@ def test_patches_are_left_out_for_the_reason_in_their_labels(images: Path, fault
     catalogue = read_catalogue(images.parent)
     assert catalogue.dropped == {reason: ["third"]}
     assert sorted(catalogue.rows["patch_id"]) == ["first", "second"]
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(errno.EACCES, None), (errno.EBUSY, OSError), (errno.EMFILE, OSError), (None, OSError)]
+)
+def test_trouble_of_the_machine_is_no_fault_of_a_patch(number: int | None, kind: type[OSError] | None) -> None:
+    def fetch(name: str) -> bytes:
+        raise OSError(number, "no") if number else OSError("no")
+
+    if kind is None:
+        assert read_names(fetch, "first") == "unreadable labels"
+        return
+    with pytest.raises(kind):
+        read_names(fetch, "first")
 
 
 def test_labels_that_are_not_text_or_not_there(images: Path) -> None:

@@ -347,6 +347,7 @@ def test_secrets_of_the_url_are_in_no_message_and_no_file(tmp_path: Path) -> Non
         ("example.org/a", "not a URL"),
         ("https:///a", "is not fetched from"),
         ("http://[::1", "not a URL"),
+        ("http://xn--/a", "not a URL"),
         ("https://example.org/", "does not end in a file's name"),
         ("https://example.org/a/..%2f..%2fb", "does not end in a file's name"),
         ("https://example.org/a%2fb", "does not end in a file's name"),

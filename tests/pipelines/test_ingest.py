@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from pipelines.archive import read_archive
 from pipelines.catalogue import SPLITS, Catalogue
 from pipelines.errors import ArchiveError, ShardError
 from pipelines.feed import read_split
-from pipelines.ingest import ingest
+from pipelines.ingest import agree, ingest, plan_of
 from pipelines.manifest import MANIFEST, Manifest, open_dataset
 from pipelines.pack import RECORDS
 from pipelines.settings import IngestSettings
@@ -32,6 +33,17 @@ def run(source: Path, out: Path, **more: object) -> Manifest:
 
 def archive_of(source: Path, **more: object) -> Catalogue:
     return read_archive(IngestSettings.parse({"source": source, "out": "unused", **more}))
+
+
+def test_an_ingest_goes_on_from_the_same_tar_or_from_files_alone(archive: Path, tmp_path: Path) -> None:
+    """Parts of a tar are filled in its order, of a folder's files in another: both in one dataset lose patches."""
+    settings, files = IngestSettings(source=str(archive), out=str(tmp_path / "out")), archive_of(archive)
+    tar = replace(files, root=tmp_path / "a.tar", in_tar=True)
+    agree(tmp_path / "out", plan_of(settings, tar), tar)
+    agree(tmp_path / "out", plan_of(settings, tar), tar)
+    for other in (files, replace(tar, root=tmp_path / "b.tar")):
+        with pytest.raises(ShardError, match="the unfinished ingest here had another source"):
+            agree(tmp_path / "out", plan_of(settings, other), other)
 
 
 def pixels_of(catalogue: Catalogue, place: str) -> dict[str, NDArray[Any]]:

@@ -93,6 +93,11 @@ WRONG = {
     "repeated band": (stack(("B02", *ALL_BANDS[1:])), PatchError, "two bands of the file have one name"),
     "8 bits": (stack(dtype="uint8"), PatchError, "pixels are uint8"),
     "complex": (stack(dtype="complex64"), PatchError, "pixels are complex64"),
+    "complex integers": (
+        geotiff(np.ones((12, 120, 120), np.complex64), dtype="complex_int16"),
+        PatchError,
+        "pixels are complex_int16",
+    ),
     "nan": (geotiff(np.full((12, 120, 120), np.nan, np.float32), ALL_BANDS), PatchError, "NaN"),
     "zeros": (geotiff(np.zeros((12, 120, 120), np.uint16), ALL_BANDS), PatchError, "all pixels are empty"),
     "negative": (geotiff(np.full((12, 120, 120), -5, np.int16), ALL_BANDS), PatchError, "negative"),

@@ -136,6 +136,14 @@ def test_coarse_bands_see_the_same_scene() -> None:
     assert np.corrcoef(fine.ravel(), bands["B8A"].ravel())[0, 1] > 0.97
 
 
+def test_refuses_the_working_directory_before_anything_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ArchiveError, match="cannot be replaced"):
+        write_sample(SampleSettings(out=Path(), patches=1_000_000))
+
+
 def test_refuses_a_folder_with_something_in_it(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(ArchiveError, match="not an empty folder"):

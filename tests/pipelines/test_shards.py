@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -12,16 +13,46 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from upath import UPath
 
-from pipelines.errors import BandError, ShardError
+from pipelines.errors import BandError, ServiceError, ShardError
 from pipelines.manifest import FORMAT_VERSION, MANIFEST, check_dataset, open_dataset
-from pipelines.shards import join_planes, split_planes
+from pipelines.shards import join_planes, open_part, split_planes, trouble
+from tests.fakes import write_dataset
 
 
 @given(st.integers(1, 7), st.integers(1, 9), st.data())
 def test_byte_planes_round_trip(rows: int, size: int, data: st.DataObject) -> None:
     array = data.draw(arrays(np.uint16, (rows, size, size)))
     np.testing.assert_array_equal(join_planes(*split_planes(array), size), array)
+
+
+@pytest.mark.parametrize("left", [b"", b"x" * 100, b"\xff" * 100])
+def test_a_part_that_a_store_has_cut_off_is_damaged(left: bytes) -> None:
+    folder = UPath("memory://cut-off")
+    write_dataset(folder, 5, sizes={"A": 4})
+    (part,) = open_dataset(folder).parts("train")
+    (folder / part.file).write_bytes(left)
+    with pytest.raises(ShardError, match="part is damaged"):
+        open_part(folder, part)
+
+
+@pytest.mark.parametrize(
+    ("error", "here", "there"),
+    [
+        (OSError("footer"), ShardError, ShardError),
+        (OSError(errno.EIO, "disk"), ShardError, ShardError),
+        (OSError(errno.EMFILE, "too many"), OSError, ServiceError),
+        (PermissionError(errno.EACCES, "no"), PermissionError, ServiceError),
+        (RuntimeError("of a client"), RuntimeError, ServiceError),
+        (MemoryError(), MemoryError, MemoryError),
+    ],
+)
+def test_what_the_machine_or_a_store_does_is_not_called_damage(
+    error: Exception, here: type[Exception], there: type[Exception]
+) -> None:
+    assert type(trouble(Path("/part"), error)) is here
+    assert type(trouble(UPath("memory://part"), error)) is there
 
 
 def test_reading_some_bands_reads_their_bytes_only(shards: Path) -> None:
