@@ -120,8 +120,8 @@ def _sweep(out: Location, manifest: Manifest) -> None:
 
 
 def agree(out: Location, plan: Manifest, catalogue: Catalogue) -> None:
-    """Write down what is being packed, or check that a resumed ingest packs the same: from that tar, which may have been
-    cut off before, or from files, as each has an order of its own."""
+    """Write down what is being packed, or check that a resumed ingest packs the same: from that tar, which may have
+    been cut off before, or from files, as each has an order of its own."""
     path = out / RECORDS / _PLAN
     tar = catalogue.root.name if catalogue.in_tar else ""
     text = json.dumps({"manifest": plan.model_dump(mode="json"), "tar": tar})
