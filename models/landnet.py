@@ -33,13 +33,12 @@ class Size:
     widths: tuple[int, ...]
     blocks: tuple[int, ...]
     dropout: float = 0.2
-    drop_path: float = 0.0
 
 
 SIZES: dict[str, Size] = {
     "landnet-s": Size(48, (48, 80, 128), (1, 2, 2)),
     "landnet": Size(64, (64, 128, 192), (2, 2, 2)),
-    "landnet-l": Size(96, (96, 192, 288), (2, 3, 3), drop_path=0.1),
+    "landnet-l": Size(96, (96, 192, 288), (2, 3, 3)),
 }
 
 
@@ -139,7 +138,7 @@ class LandNet(nn.Module):
         num_classes: number of classes.
         size: see `SIZES`.
         dropout: before the classifier; the size's own if not given.
-        drop_path: of the last block, rising linearly from 0 at the first; the size's own if not given.
+        drop_path: of the last block, rising linearly from 0 at the first; none if not given.
     """
 
     def __init__(
@@ -153,8 +152,8 @@ class LandNet(nn.Module):
     ) -> None:
         super().__init__()
         widths, blocks = size.widths, size.blocks
-        most, depth = size.drop_path if drop_path is None else drop_path, sum(blocks)
-        rates = [most * block / max(1, depth - 1) for block in range(depth)]
+        depth = sum(blocks)
+        rates = [(drop_path or 0.0) * block / max(1, depth - 1) for block in range(depth)]
         stages: list[nn.Module] = [Stem(coarse, size.mixed, widths[0])]
         for position, (width, count) in enumerate(zip(widths, blocks, strict=True)):
             if position:

@@ -63,10 +63,12 @@ def test_what_is_not_skipped_is_worth_more() -> None:
 
 def test_depth_is_dropped_more_towards_the_end() -> None:
     rates = [
-        each.drop_path for each in LandNet([False] * 3, 2, SIZES["landnet-l"]).modules() if isinstance(each, Block)
+        each.drop_path
+        for each in LandNet([False] * 3, 2, SIZES["landnet-l"], drop_path=0.3).modules()
+        if isinstance(each, Block)
     ]
     assert rates == sorted(rates)
-    assert (rates[0], rates[-1]) == (0, SIZES["landnet-l"].drop_path)
+    assert (rates[0], rates[-1]) == (0, 0.3)
     none = [each.drop_path for each in LandNet([False] * 3, 2).modules() if isinstance(each, Block)]
     assert none == [0] * 6
 
