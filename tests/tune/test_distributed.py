@@ -137,11 +137,15 @@ def test_what_a_worker_raised_is_what_is_said(
 
 
 def test_ctrl_c_ends_the_wait_for_the_workers() -> None:
-    over, before = threading.Event(), signal.getsignal(signal.SIGINT)
-    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(KeyboardInterrupt):
-        _beside(lambda: over.wait(30))
-    over.set()
-    assert signal.getsignal(signal.SIGINT) is before
+    over = threading.Event()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background, it may be ignored
+    try:
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            _beside(lambda: over.wait(30))
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+        over.set()
     with pytest.raises(ZeroDivisionError):
         _beside(lambda: 1 // 0)
