@@ -145,8 +145,8 @@ def plain_net(ours: ReflectanceNet, name: str) -> nn.Module:
 
 
 def loops(name: str, chunks: Sequence[Chunk], batch: int, target: Target) -> tuple[ReflectanceNet, dict[str, Loop]]:
-    """The net of ours, and all loops: ours, and a plain one that finds its batches ready; on a GPU, which cannot hold
-    every split, also one that has a DataLoader.
+    """The net of ours, and all loops: ours, a plain one that finds its batches ready, and one that has a DataLoader, as
+    no memory holds every split made ready.
 
     Raises:
         RuntimeError: the nets give other logits than each other.
@@ -166,9 +166,8 @@ def loops(name: str, chunks: Sequence[Chunk], batch: int, target: Target) -> tup
         return found
 
     found: dict[str, Loop] = {OURS: ours, READY: plain(lying_ready(ready, labels, batch))}
-    if target.device.type == "cuda":
-        stacked = Stacked(digital.to("cpu", torch.uint16), labels.cpu())
-        found[LOADER] = plain(loading(stacked, batch, net.prepare, target.device))
+    stacked = Stacked(digital.to("cpu", torch.uint16), labels.cpu())
+    found[LOADER] = plain(loading(stacked, batch, net.prepare, target.device))
     return net, found
 
 

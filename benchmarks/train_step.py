@@ -4,9 +4,9 @@
 
 `benchmarks.loops` says what ours is, `benchmarks.plain_loop` what the plain loop is. All have the same backbone with
 the same weights, patches padded to the same size, as many threads, and no augmentation; that they give the same logits
-of the same patches is checked first. The plain loop finds its patches ready, brought to one grid, normalised, padded
-and in channels last before the clock starts, so that all that our feed costs beyond gathering rows counts against us.
-On a GPU they lie there; a second plain loop then takes them from a DataLoader.
+of the same patches is checked first. One plain loop takes uint16 patches of one grid from a DataLoader, as it must
+where a split made ready is larger than memory: with this one ours is to keep up. The other finds its patches ready,
+normalised, padded and in channels last, where the net runs, before the clock starts: how far any feed could come.
 
 A CPU computes in float32, a GPU in bf16. In each round every loop does some steps that are not timed, which fill queues
 and caches, and then as many as take ours about `--seconds`. Patches are made up: what is on them changes no step's
@@ -96,7 +96,7 @@ def race(
     names: Sequence[str], batch: int, target: Target, peak: float, seconds: float, rounds: int
 ) -> list[Table | str]:
     """A row a model, and what is to be said of it all."""
-    peers = (READY, LOADER) if target.device.type == "cuda" else (READY,)
+    peers = (READY, LOADER)
     titles = [title for peer in peers for title in (f"{peer}, patches/s", "×", "lowest–highest")]
     table = Table("model", "parameters", "GFLOP", "ms/step", "patches/s", "of peak", *titles)
     chunks = make_rows(max(LEAST_PATCHES, 2 * batch))
@@ -111,10 +111,10 @@ def race(
         gc.collect()
         if target.device.type == "cuda":
             torch.cuda.empty_cache()
-    ratios = {name: found.rates.ratio(OURS, READY) for name, found in results.items()}
+    ratios = {name: found.rates.ratio(OURS, LOADER) for name, found in results.items()}
     below = ", ".join(name for name, ratio in ratios.items() if ratio < WANTED) or "none"
     head = f"batches of {batch}, medians of {rounds} rounds; {cores(each.rates for each in results.values())}"
-    return [head, table, f"wanted: × ≥ {WANTED}; below: {below}"]
+    return [head, table, f"wanted: × ≥ {WANTED} of the loop with a {LOADER}; below: {below}"]
 
 
 def main(

@@ -69,7 +69,7 @@ class ReflectanceNet(nn.Module):
                 where="image_size",
                 hint="Build it for these, or choose a model that takes any size.",
             )
-        images = (images - self.mean) / self.std
+        images = (images - self.mean).div_(self.std)
         before, after = self.recipe.padding(size)
         return functional.pad(images, (before, after) * 2, mode="reflect") if after else images
 

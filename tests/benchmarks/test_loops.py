@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.loops import OURS, READY, Ours, Target, Theirs, check, loops, make_rows, new_net, plain_net
+from benchmarks.loops import LOADER, OURS, READY, Ours, Target, Theirs, check, loops, make_rows, new_net, plain_net
 from pipelines.bands import ALL_BANDS
 from pipelines.batches import assemble
 from pipelines.feed import Chunk, Split
@@ -43,7 +43,7 @@ def test_ours_times_the_steps_that_are_asked_for_each_time_it_runs(chunks: list[
 
 def test_all_loops_of_a_model_begin_with_the_same_weights_and_learn(chunks: list[Chunk]) -> None:
     net, found = loops("landnet-s", chunks, 2, TARGET)
-    assert list(found) == [OURS, READY]
+    assert list(found) == [OURS, READY, LOADER]
     plain = found[READY]
     assert isinstance(plain, Theirs)
     before = weights(net.backbone)

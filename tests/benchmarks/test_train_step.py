@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.loops import OURS, READY, Target, make_rows
+from benchmarks.loops import LOADER, OURS, READY, Target, make_rows
 from benchmarks.operations import Operations
 from benchmarks.rounds import Rates, Run
 from benchmarks.train_step import Result, cells, measure
@@ -26,6 +26,7 @@ def test_each_loop_runs_once_a_round() -> None:
     assert {who: [run.patches for run in runs] for who, runs in result.rates.runs.items()} == {
         OURS: [2, 2],
         READY: [2, 2],
+        LOADER: [2, 2],
     }
     assert result.parameters > 100_000
     assert 2 < result.operations.step / result.operations.forward < 3
