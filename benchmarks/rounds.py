@@ -162,7 +162,7 @@ def cores(results: Iterable[Rates]) -> str:
 def show(name: str, save: bool, *parts: RenderableType) -> None:
     """Print tables and lines one below the other; and write them to `results/<name>.txt` if `save`."""
     text = io.StringIO()
-    console = Console(file=text, width=140)
+    console = Console(file=text, width=160)
     for part in parts:
         console.print(part)
     print(text.getvalue(), end="")
