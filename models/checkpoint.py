@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from pipelines.errors import TrainingError
-from pipelines.files import write_whole
+from pipelines.files import asides, write_whole
 
 STATE, PREVIOUS = "state.pt", "state.previous.pt"
 
@@ -64,7 +64,8 @@ def push_state(folder: Path, state: Mapping[str, Any], *, keep: bool = True) -> 
 def drop_asides(folder: Path, names: Iterable[str]) -> None:
     """Remove what a process that was killed had set aside while it wrote these files and folders. Nobody may be writing
     now."""
-    for path in (path for name in names for path in folder.glob(f".{name}.*")):
+    for path in [path for name in names for path in asides(folder / name)]:
+        assert isinstance(path, Path)  # runs are kept here
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:

@@ -41,7 +41,7 @@ def rates(found: Sweep, thresholds: Values = STEPS) -> dict[str, Values]:
 
 def best_f1(found: Sweep) -> tuple[float, float]:
     """The score from which F1 is highest, of equals the highest score, and that F1; needs a positive."""
-    values = 2 * found.hits / (found.taken + found.positives)
+    values = rates(found, found.scores)["F1"]
     best = int(values.argmax())
     return float(found.scores[best]), float(values[best])
 

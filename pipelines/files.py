@@ -56,6 +56,11 @@ def write_whole(location: Location, data: bytes | str) -> None:
         raise
 
 
+def asides(location: Location) -> Iterator[Location]:
+    """What processes that were killed had set aside while they wrote a file or a folder."""
+    yield from location.parent.glob(f".{location.name}.*")
+
+
 def full(path: Path, wanted: int) -> StorageError:
     """What to raise when `wanted` more bytes do not fit where `path` is."""
     return StorageError(

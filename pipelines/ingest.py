@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from pipelines.archive import read_archive
 from pipelines.catalogue import SPLITS, Catalogue, Dropped, drop
 from pipelines.errors import ArchiveError, ShardError
-from pipelines.files import exclusive, write_whole
+from pipelines.files import asides, exclusive, write_whole
 from pipelines.location import Location, locate, reach, remove_tree
 from pipelines.manifest import MANIFEST, Manifest, open_dataset
 from pipelines.pack import RECORDS, PartRecord, PartTask
@@ -111,7 +111,7 @@ def _finished(out: Location, plan: Manifest, settings: IngestSettings) -> Manife
 def _sweep(out: Location, manifest: Manifest) -> None:
     """Remove what killed runs left behind: files written aside, and parts that nothing is left of."""
     parts = {out / part.file for found in manifest.splits.values() for part in found}
-    there: list[Location] = list(out.glob(f".{MANIFEST}.*"))
+    there: list[Location] = list(asides(out / MANIFEST))
     for split in SPLITS:
         there += (out / split).iterdir() if (out / split).is_dir() else ()
     for path in there:

@@ -24,6 +24,9 @@ from pipelines.plain import Bounds
 from pipelines.raster import GDAL_OPTIONS, described, open_bytes, place
 from pipelines.tiff import DEFAULT_LIMITS, Limits
 
+_KINDS = ("uint16", "int16", "uint32", "int32", "float16", "float32")
+"""Types of pixels that hold reflectance; 8 bits hold a picture."""
+
 SENSELESS_REFLECTANCE = 30_000
 """Digital numbers above this (reflectance 3.0) on the median of a band are no reflectance × 10,000."""
 
@@ -74,10 +77,8 @@ def _decode(source: DatasetReader, wanted: Sequence[str], size: int | None, name
             f"image is {source.width}×{source.height} px, the model takes {size}×{size} px",
             hint=f"Cut the image into patches of {size}×{size} px at 10 m.",
         )
-    if source.dtypes[0].startswith("complex"):  # of whole numbers too, which NumPy has no type for
-        raise PatchError(f"pixels are {source.dtypes[0]}", hint="Export reflectance × 10,000 as uint16.")
-    kind = np.dtype(source.dtypes[0])
-    if kind.kind not in "uif" or kind.itemsize not in (2, 4):  # 8 bits hold a picture, no reflectance
+    kind: str = source.dtypes[0]  # by GDAL's name: of some, such as complex_int16, NumPy has no type
+    if kind not in _KINDS:
         raise PatchError(f"pixels are {kind}", hint="Export reflectance × 10,000 as uint16.")
     found, notes = _band_names(source, wanted, names)
     missing = [band for band in wanted if band not in found]

@@ -20,10 +20,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pipelines.errors import SettingsError, nearest
 
 MAX_YAML_BYTES = 1_000_000
+MAX_YAML_DEPTH = 20
 
 _BREAKS = "\x85\u2028\u2029"
 """Breaks of lines beyond ASCII, which PyYAML writes so that it reads other text back, unless they are escaped."""
-MAX_YAML_DEPTH = 20
 
 
 class Settings(BaseModel):

@@ -155,12 +155,16 @@ def _set_current(folder: Path, version: int) -> None:
 def _holds(entry: Entry, config: BundleConfig) -> bool:
     """Whether a version is that bundle, and still whole."""
     try:
-        there = read_config(entry.path)
-        same = there.files[WEIGHTS] == config.files[WEIGHTS]
-        same = same and (there.temperature, there.thresholds) == (config.temperature, config.thresholds)
-        return same and bool(check_bundle(entry.path))
+        if _identity(read_config(entry.path)) != _identity(config):
+            return False
+        check_bundle(entry.path)
+        return True
     except BundleError:
         return False
+
+
+def _identity(config: BundleConfig) -> tuple[object, ...]:
+    return config.files[WEIGHTS], config.temperature, config.thresholds
 
 
 def _copy(bundle: Path, target: Path) -> None:

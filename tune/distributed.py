@@ -102,9 +102,8 @@ def _work(config: dict[str, Any]) -> None:
     run = open_run(Path(config["folder"]))
     device = get_device()
     if device.type == "cuda":
-        torch.cuda.set_device(
-            device
-        )  # NCCL's exchange of objects goes by it, and a node's workers may see all its GPUs
+        # NCCL's exchange of objects goes by it, and workers of a node may see all its GPUs.
+        torch.cuda.set_device(device)
     here = {"device": str(device), "threads": run.settings.threads or 1}
     run = replace(run, record=run.record.model_copy(update={"settings": run.settings.model_copy(update=here)}))
     team = Team(context.get_world_rank(), context.get_world_size())

@@ -21,6 +21,7 @@ from models.report import measure
 from models.saved import read_predictions, write_predictions
 from models.sweep import sweep_classes
 from pipelines.errors import InputError, LabelError, PredictionsError, TooLargeError, UnsupportedError
+from tests.damage import damaged
 from tests.models.made_up import made_up
 
 quick = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -293,12 +294,7 @@ def test_more_than_is_allowed_is_not_unpacked(tmp_path: Path) -> None:
 def test_damaged_bytes_are_refused_or_read_but_nothing_else(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "p.npz"
     write_predictions(path, made_up(["a", "b"], 4))
-    content = bytearray(path.read_bytes())
-    for place, value in data.draw(
-        st.lists(st.tuples(st.integers(0, len(content) - 1), st.integers(0, 255)), min_size=1)
-    ):
-        content[place] = value
-    path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    path.write_bytes(data.draw(damaged(path.read_bytes())))
     try:
         found = read_predictions(path)
     except InputError as error:

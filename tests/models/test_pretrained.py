@@ -25,6 +25,7 @@ from models.weights import write_bundle
 from models.zoo import ReflectanceNet, create_net
 from pipelines.bands import ALL_BANDS
 from pipelines.errors import BandError, BundleError, LandsweepError, ServiceError, SettingsError
+from tests.damage import damaged
 from tests.fakes import free_port
 from tests.models.test_zoo import config_of, patch_of
 
@@ -228,12 +229,7 @@ def test_a_pickle_that_is_damaged_anyhow_is_refused(content: bytes, tmp_path: Pa
 def test_damaged_bytes_are_refused_or_read_but_nothing_else(tmp_path: Path, data: st.DataObject, zipped: bool) -> None:
     path = tmp_path / "weights.pth"
     torch.save({"conv1.weight": torch.ones(3)}, path, _use_new_zipfile_serialization=zipped)
-    content = bytearray(path.read_bytes())
-    for place, value in data.draw(
-        st.lists(st.tuples(st.integers(0, len(content) - 1), st.integers(0, 255)), min_size=1)
-    ):
-        content[place] = value
-    path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    path.write_bytes(data.draw(damaged(path.read_bytes())))
     try:
         read_tensors(path)
     except SettingsError as error:
