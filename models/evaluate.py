@@ -80,7 +80,7 @@ def evaluate(
 def _logits(net: nn.Module, images: Tensor) -> Tensor:
     try:
         with own_memory_errors(f"a patch of {images.shape[-1]} px", "Use another device, or a smaller model."):
-            logits: Tensor = net(images.contiguous(memory_format=torch.channels_last))
+            logits: Tensor = net(images)
             return logits
     except TrainingError:
         half = len(images) // 2

@@ -52,7 +52,7 @@ class Predictor:
     def predict(self, patches: Sequence[Patch]) -> list[list[LabelPrediction]]:
         """Every class with its probability, by falling probability, for each patch."""
         with torch.inference_mode():
-            images = self._images(patches).contiguous(memory_format=torch.channels_last)
+            images = self._images(patches)
             probabilities = torch.sigmoid(self.net(images) / self.config.temperature)
         return [self._named(row) for row in probabilities.float().cpu().tolist()]
 
