@@ -307,7 +307,8 @@ def _test(settings: AssessSettings, as_json: AsJson = False) -> None:
         return
     metrics, effect = found.pop("metrics"), found.pop("calibration")
     report(found | headline(metrics), as_json)
-    report({"effect": [{"calibration": name} | values for name, values in effect.items()]}, as_json, table="effect")
+    rows = [{"calibration": key} | {name: values[key] for name, values in effect.items()} for key in effect["with"]]
+    report({"effect": rows}, as_json, table="effect")
     report({"classes": class_rows(metrics)}, as_json, table="classes")
 
 

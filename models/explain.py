@@ -41,14 +41,27 @@ _NOTHING = 1e-6
 
 @dataclass(frozen=True)
 class HeatMap:
-    """`heat`: float32 (size, size) from 0 to 1. `evidence`: False if nothing speaks for the class; heat is 0 then."""
+    """Where one class was seen in one patch.
+
+    Args:
+        heat: float32 (size, size) from 0 to 1.
+        evidence: False if nothing speaks for the class; heat is 0 then.
+        blind: the net's last grid has a single cell, so that heat is alike everywhere.
+    """
 
     heat: Maps
     evidence: bool
+    blind: bool = False
 
     def remark(self, label: str) -> str:
         """What a user must be told of it, as a sentence; empty if the map speaks for itself."""
-        return "" if self.evidence else f'No positive evidence: nothing in this patch speaks for "{label}".'
+        if not self.evidence:
+            return f'No positive evidence: nothing in this patch speaks for "{label}".'
+        return (
+            f'Not told where: to this net a patch so small is one cell, which speaks for "{label}".'
+            if self.blind
+            else ""
+        )
 
 
 def explain(bundle: Bundle, images: Tensor, label: str, method: str = GRADCAM) -> list[HeatMap]:
@@ -66,8 +79,7 @@ def explain(bundle: Bundle, images: Tensor, label: str, method: str = GRADCAM) -
         BundleError: the net gives no finite numbers.
     """
     names = bundle.config.label_names
-    if label not in names:
-        raise LabelError(f'unknown class "{label}"', hint=nearest(label, names))
+    check_label(label, names)
     if method not in METHODS:
         raise SettingsError(f'unknown method "{method}"', where="method", hint=f"Known: {', '.join(METHODS)}.")
     layer, reshape = cam_target(bundle.config.architecture, bundle.net)
@@ -83,6 +95,12 @@ def explain(bundle: Bundle, images: Tensor, label: str, method: str = GRADCAM) -
         what = "the net gives numbers that are not finite"
         raise BundleError(what, hint="Look at the patch's pixels; if these are sound, train the net again.")
     return _scaled(bundle.net, raw, images.shape[-1])
+
+
+def check_label(label: str, names: Sequence[str]) -> None:
+    """Raise a LabelError for a class that the model does not know."""
+    if label not in names:
+        raise LabelError(f'unknown class "{label}"', hint=nearest(label, names))
 
 
 def explain_each(
@@ -145,7 +163,8 @@ def _scaled(net: ReflectanceNet, raw: Maps, size: int) -> list[HeatMap]:
     for heat, weighed in zip(net.crop(wide, size), raw, strict=True):
         peak = float(heat.max())
         evidence = peak > _NOTHING * float(np.abs(weighed).max())
-        found.append(HeatMap(heat / np.float32(peak) if evidence else np.zeros_like(heat), evidence))
+        shown = heat / np.float32(peak) if evidence else np.zeros_like(heat)
+        found.append(HeatMap(shown, evidence, blind=weighed.size == 1))
     return found
 
 

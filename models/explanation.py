@@ -19,8 +19,9 @@ import torch
 from models.assess import examine
 from models.bundle import read_config
 from models.device import pick_device
+from models.explain import check_label
 from models.find import find_bundle, own_results
-from models.gradcam_pages import ACTIVATIONS, open_shown, write_gradcam_pages
+from models.gradcam_pages import ACTIVATIONS, choose, open_shown, write_gradcam_pages
 from models.importance import BandImportance, band_importance, draw_importance
 from models.results import OTHER_DATA
 from models.settings import ExplainSettings
@@ -37,10 +38,12 @@ IMPORTANCE = "band_importance"
 
 
 def explain_on(settings: ExplainSettings, progress: Callable[[int, int], None] = lambda *_: None) -> dict[str, Any]:
-    """Score the split, explain its best and worst patches, and measure what each band does.
+    """Score the split, explain its best and worst patches or those of some ids, and measure what each band does.
 
     Raises:
         BundleError: there is none, or it is damaged, or the dataset's classes are not its own.
+        LabelError: the model does not know a class that is to be shown.
+        PredictionsError: the split has no patch of an id.
         ShardError: there is no such dataset, or the split is empty.
         BandError: the dataset lacks a band.
         SettingsError: no `out` is given for a bundle, or nothing can be written to it.
@@ -56,10 +59,13 @@ def explain_on(settings: ExplainSettings, progress: Callable[[int, int], None] =
     if settings.threads:
         torch.set_num_threads(settings.threads)
     bundle = load_bundle(folder, pick_device(settings.device))
+    for label in settings.label:
+        check_label(label, bundle.config.label_names)
     found = examine(bundle, settings.data, settings.split, batch_size=settings.batch_size).predictions
     rows = open_shown(bundle, settings.data, settings.split)
+    shown = choose(bundle, rows, found, settings.patches, settings.patch_id)
     importance = measure_bands(bundle, rows, settings, progress)
-    pages = write_gradcam_pages(out, bundle, rows, found, settings.patches, method=settings.method)
+    pages = write_gradcam_pages(out, bundle, shown, settings.label, settings.method)
     measured = importance.as_dict()
     write_whole(out / f"{IMPORTANCE}.json", json.dumps(measured, ensure_ascii=False, indent=2) + "\n")
     write_whole(out / f"{IMPORTANCE}.png", png_of(draw_importance(importance, settings.split)))

@@ -38,6 +38,8 @@ class Example:
     found: dict[str, float]
     missed: dict[str, float]
     wrong: dict[str, float]
+    other: dict[str, float]
+    """Neither said nor true."""
 
 
 @dataclass(frozen=True)
@@ -73,16 +75,41 @@ def extremes(predictions: Predictions, rows: Rows, n: int) -> Extremes:
     order = np.lexsort((predictions.patch_ids, loss))
     worst = order[::-1][: min(n, len(order) // 2)]
     best = order[: min(n, len(order) - len(worst))]
-    chosen = np.concatenate([best, worst])
-    chunk = rows.take(place[chosen])
+    examples = _examples(predictions, rows, place, np.concatenate([best, worst]))
+    return Extremes(examples[: len(best)], examples[len(best) :], colour_of(rows))
+
+
+def pick(predictions: Predictions, rows: Rows, patch_ids: Sequence[str]) -> list[Example]:
+    """The patches of these ids, in their order.
+
+    Raises:
+        PredictionsError: there is no such patch among the predictions; or see `extremes`.
+    """
+    place = match(predictions, rows)
+    assert predictions.patch_ids is not None
+    known = {name: row for row, name in enumerate(predictions.patch_ids.tolist())}
+    for each in patch_ids:
+        if each not in known:
+            hint = f'Ids are the names of patches, such as "{next(iter(known))}".'
+            raise PredictionsError(f'no patch of that id in split "{predictions.split}"', where=each, hint=hint)
+    return _examples(predictions, rows, place, np.array([known[each] for each in patch_ids], np.int64))
+
+
+def colour_of(rows: Rows) -> str:
+    """What pictures of these rows show."""
     bands = bands_shown(rows.bands)
-    pictures = thumbnails([chunk[band] for band in bands])
-    examples = [
+    return f"{', '.join(bands)} as red, green, blue" if len(bands) == 3 else f"{bands[0]} in grey"
+
+
+def _examples(
+    predictions: Predictions, rows: Rows, place: NDArray[np.int64], chosen: NDArray[np.int64]
+) -> list[Example]:
+    chunk, loss = rows.take(place[chosen]), losses(predictions)
+    pictures = thumbnails([chunk[band] for band in bands_shown(rows.bands)])
+    return [
         _example(predictions, int(row), float(loss[row]), picture)
         for row, picture in zip(chosen, pictures, strict=True)
     ]
-    shown = f"{', '.join(bands)} as red, green, blue" if len(bands) == 3 else f"{bands[0]} in grey"
-    return Extremes(examples[: len(best)], examples[len(best) :], shown)
 
 
 def match(predictions: Predictions, rows: Rows) -> NDArray[np.int64]:
@@ -147,4 +174,5 @@ def _example(predictions: Predictions, row: int, loss: float, picture: NDArray[n
         found=named((decided == 1) & (truth == 1)),
         missed=named((decided == 0) & (truth == 1)),
         wrong=named((decided == 1) & (truth == 0)),
+        other=named((decided == 0) & (truth == 0)),
     )

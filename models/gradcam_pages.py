@@ -3,6 +3,7 @@
     out/
       gradcam_visualizations/best_01.png …     the patch, all its classes in one picture, each class for itself
       gradcam_visualizations/worst_01.png …
+      gradcam_visualizations/chosen_01.png …   in place of both, patches that somebody named
       activations.pdf                          the same patches: feature maps of each stage
 
 Flows in: a loaded bundle, the rows of a dataset, and what the bundle predicts of them. Flows out: the files above,
@@ -12,7 +13,7 @@ all computed before the first is written.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from models.activations import activations, draw_stages, pdf_of
 from models.explain import GRADCAM, HeatMap, explain_each
-from models.extremes import Example, bands_shown, extremes, match
+from models.extremes import Example, bands_shown, colour_of, extremes, match, pick
 from models.overlay import Explained, draw_overlay
 from models.predictions import Predictions
 from models.weights import Bundle
@@ -41,7 +42,7 @@ NOTE = (
     "peak; a number beside its peak has a line to it."
 )
 
-_OWN = re.compile(r"(best|worst)_\d+\.png")
+_OWN = re.compile(r"(best|worst|chosen)_\d+\.png")
 
 
 @dataclass(frozen=True)
@@ -77,20 +78,20 @@ class Shown:
 
 
 def write_gradcam_pages(
-    out: Path, bundle: Bundle, rows: Rows, predictions: Predictions, n: int = 6, *, method: str = GRADCAM
+    out: Path, bundle: Bundle, shown: Shown, labels: Sequence[str] = (), method: str = GRADCAM
 ) -> list[Page]:
-    """Explain the n best and the n worst patches; see `extremes`. Pages of an earlier report are replaced.
+    """Explain patches, a page each. Pages of an earlier report are replaced.
 
     Args:
         out: folder of the results, made if it is not there.
-        rows: that the predictions were made of; see `open_shown`.
-        predictions: the bundle's own.
+        shown: see `choose`.
+        labels: classes to show, in place of those that were found, missed and wrongly said.
+        method: see `explain`.
 
     Raises:
-        As `choose` and `put`; and whatever a net raises of which no maps can be made.
+        As `put`; and whatever a net raises of which no maps can be made.
     """
-    shown = choose(bundle, rows, predictions, n)
-    pages, files = draw_pages(bundle, shown, method)
+    pages, files = draw_pages(bundle, shown, labels, method)
     put(out, files | draw_activations(bundle, shown))
     return pages
 
@@ -107,25 +108,30 @@ def open_shown(bundle: Bundle, data: Location | str, split: str) -> Rows:
     return open_stream(data, split, list(bands), manifest)
 
 
-def choose(bundle: Bundle, rows: Rows, predictions: Predictions, n: int) -> Shown:
-    """The n best and the n worst patches.
+def choose(bundle: Bundle, rows: Rows, predictions: Predictions, n: int, patch_ids: Sequence[str] = ()) -> Shown:
+    """The n best and the n worst patches, or those of some ids.
 
     Raises:
-        PredictionsError: the predictions are of other patches than the rows.
+        PredictionsError: the predictions are of other patches than the rows, or there is no patch of such an id.
         BundleError: they are of other classes than the bundle.
         ShardError: a band was not read.
     """
     if predictions.label_names != tuple(bundle.config.label_names):
         raise BundleError("the predictions are of other classes than the model's", hint="Predict with this bundle.")
-    found = extremes(predictions, rows, n)
-    examples = _named("best", found.best) | _named("worst", found.worst)
+    if patch_ids:
+        examples = _named("chosen", pick(predictions, rows, list(dict.fromkeys(patch_ids))))
+    else:
+        found = extremes(predictions, rows, n)
+        examples = _named("best", found.best) | _named("worst", found.worst)
     images = _images(bundle, rows, predictions, [each.patch_id for each in examples.values()])
-    return Shown(examples, images, found.colour, predictions.split or "patch")
+    return Shown(examples, images, colour_of(rows), predictions.split or "patch")
 
 
-def draw_pages(bundle: Bundle, shown: Shown, method: str = GRADCAM) -> tuple[list[Page], dict[str, bytes]]:
-    """A page a patch, as pictures. Shown are the classes that were found, missed and wrongly said."""
-    words = [_facts(each) for each in shown.examples.values()]
+def draw_pages(
+    bundle: Bundle, shown: Shown, labels: Sequence[str] = (), method: str = GRADCAM
+) -> tuple[list[Page], dict[str, bytes]]:
+    """A page a patch, as pictures. Shown are the classes that were found, missed and wrongly said, or these labels."""
+    words = [_facts(each, list(dict.fromkeys(labels))) for each in shown.examples.values()]
     maps = explain_each(bundle, shown.images, [list(each) for each in words], method)
     files: dict[str, bytes] = {}
     for (name, example), facts, heats in zip(shown.examples.items(), words, maps, strict=True):
@@ -160,14 +166,16 @@ def _place(name: str) -> str:
     return f"{kind} patch, number {int(number)}"
 
 
-def _facts(example: Example) -> dict[str, str]:
+def _facts(example: Example, wanted: Sequence[str]) -> dict[str, str]:
     """The classes that are shown, and what of them."""
     kinds = {"found": example.found, "missed": example.missed, "wrongly said": example.wrong}
-    return {label: f"{word}, {share:.2f}" for word, classes in kinds.items() for label, share in classes.items()}
+    kinds |= {"rightly not said": example.other} if wanted else {}
+    every = {label: f"{word}, {share:.2f}" for word, classes in kinds.items() for label, share in classes.items()}
+    return {label: every[label] for label in wanted} if wanted else every
 
 
 def _remarks(heats: Mapping[str, HeatMap]) -> tuple[str, ...]:
-    return tuple(heat.remark(label) for label, heat in heats.items() if not heat.evidence)
+    return tuple(heat.remark(label) for label, heat in heats.items() if heat.remark(label))
 
 
 def _images(bundle: Bundle, rows: Rows, predictions: Predictions, ids: list[str]) -> Tensor:

@@ -79,7 +79,7 @@ class Fit:
 
     def __post_init__(self) -> None:
         # Channels last: 1.6 × faster on a CPU for landnet, and what tensor cores want. Patches stay as they come: a
-        # convolution with such weights brings them into that order itself, after they were normalised, which is quicker.
+        # convolution with such weights brings them into that order itself, and normalising is quicker before.
         self.net.to(self.device).to(memory_format=torch.channels_last)
         self.optimizer = create_optimizer(self.net, self.settings.weight_decay)
         self.schedule = Schedule(self.settings)

@@ -63,7 +63,9 @@ def score_bundle(settings: AssessSettings, tell: Tell = lambda _: None) -> dict[
     found = examine(bundle, settings.data, settings.split, batch_size=settings.batch_size)
     written = write_results(out, bundle, [found], settings.data, settings.explain, tell) if out is not None else []
     said = {"bundle": str(folder), "split": settings.split, "patches": len(found.predictions)}
-    said |= {} if same else {"note": OTHER_DATA + ("" if out else "; to keep results, name a folder with --out")}
+    notes = [] if same else [OTHER_DATA]
+    notes += [] if out else ["to keep results and draw their report, name a folder with --out"]
+    said |= {"note": "; ".join(notes)} if notes else {}
     said |= {"out": str(out), "files": written} if out is not None else {}
     return said | {"metrics": found.metrics, "calibration": found.effect}
 

@@ -199,6 +199,14 @@ class ExplainSettings(BundleSettings):
         "if not given",
     )
     patches: int = Field(default=6, ge=1, le=50, description="best and worst patches to show, so many of each")
+    patch_id: list[str] = Field(
+        default=[], max_length=100, description="patch to show in place of these; may be given several times"
+    )
+    label: list[str] = Field(
+        default=[],
+        description="class to show of each patch, in place of all that were found, missed and wrongly said; may be "
+        "given several times",
+    )
     method: Literal["gradcam", "ablationcam"] = Field(
         default="gradcam", description="gradcam: by gradient; ablationcam: without, by taking channels away; slower"
     )

@@ -30,7 +30,7 @@ from models.team import ALONE, Team
 from models.weights import load_bundle, write_bundle
 from models.zoo import plan
 from pipelines.bands import parse_bands
-from pipelines.errors import InputError, SettingsError, ShardError, TrainingError
+from pipelines.errors import InputError, ServiceError, SettingsError, ShardError, TrainingError
 from pipelines.files import exclusive
 from pipelines.location import locate
 from pipelines.manifest import Manifest, open_dataset
@@ -91,7 +91,7 @@ def train(
         except TrainingError as error:
             hint = " ".join(filter(None, (error.hint, _kept(run))))
             raise TrainingError(error.what, where=error.where, hint=hint) from None
-        except InputError:
+        except (InputError, ServiceError):  # of the latter, the hub's: where weights should come from
             if not resume and not run.checkpoints.is_dir():
                 run.forget(keep_folder=there)
             raise

@@ -58,14 +58,44 @@ def report(values: dict[str, Any], as_json: bool, table: str = "") -> None:
 def _print_table(rows: list[dict[str, Any]]) -> None:
     flat = [{**row, **row.get("parameters", {})} for row in rows]
     columns = [key for key in dict.fromkeys(key for row in flat for key in row) if key != "parameters"]
-    # What is in brackets is a name like any other, no style of Rich's.
-    drawn = Table(*map(escape, columns))
-    for row in flat:
-        drawn.add_row(*(escape(_cell(row.get(column))) for column in columns))
     wide = Console()
     # A file or a pipe has no width that rows would have to fit.
     wide.width = wide.width if wide.is_terminal else 200
-    wide.print(drawn)
+    cells = {column: [_cell(row.get(column)) for row in flat] for column in columns}
+    needs = {column: _need(column, [row.get(column) for row in flat], shown) for column, shown in cells.items()}
+    for group in _side_by_side(needs, wide.width) if needs else ():
+        drawn = Table()
+        for column in group:
+            # What is in brackets is a name like any other, no style of Rich's.
+            drawn.add_column(escape(column), overflow="fold", min_width=needs[column])
+        for row in zip(*(cells[column] for column in group), strict=True):
+            drawn.add_row(*map(escape, row))
+        wide.print(drawn)
+
+
+_WORDS, _TITLE = 20, 14
+"""Characters of a line that a text gets at least, where it is so long, and that a title gets."""
+
+
+def _need(title: str, values: list[Any], shown: list[str]) -> int:
+    """Characters that a column needs: numbers stay whole, and a text is folded."""
+    longest = max(map(len, shown), default=0)
+    text = any(isinstance(value, str | list) for value in values)
+    return max(min(longest, _WORDS) if text else longest, min(len(title), _TITLE))
+
+
+def _side_by_side(needs: dict[str, int], room: int) -> Iterator[list[str]]:
+    """Columns in as many tables as it takes for none to be cut; the first one, which names the rows, is in all."""
+    first, *others = needs
+    group, used = [first], 4 + needs[first]
+    for column in others:
+        taken = needs[column] + 3  # a border, and a space on either side
+        if used + taken > room and len(group) > 1:
+            yield group
+            group, used = [first], 4 + needs[first]
+        group.append(column)
+        used += taken
+    yield group
 
 
 def _cell(value: Any) -> str:

@@ -71,11 +71,21 @@ def test_every_family_is_explained_by_every_method(name: str) -> None:
             assert heat.heat.shape == (size, size)
             assert heat.heat.dtype == np.float32
             assert (heat.heat.min() >= 0, heat.heat.max()) == (True, float(heat.evidence))
-            assert bool(heat.remark("x")) is not heat.evidence
+            assert bool(heat.remark("x")) is (heat.blind or not heat.evidence)
     hooks = [each for each in bundle.net.modules() if each._forward_hooks]
     assert not hooks
     assert all(each.requires_grad and each.grad is None for each in bundle.net.parameters())
     assert torch.equal(bundle.net(images), before)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_grid_of_one_cell_is_said_to_tell_no_place(method: str) -> None:
+    bundle = fresh("test_resnet", 32)
+    found = {label: explain(bundle, corners(1, 32, 1)[0], label, method)[0] for label in LABELS}
+    seen = {label: heat for label, heat in found.items() if heat.evidence}
+    assert seen and all(np.ptp(heat.heat) < 1e-6 for heat in seen.values())
+    assert all(f'one cell, which speaks for "{label}"' in heat.remark(label) for label, heat in seen.items())
+    assert not any(heat.blind for heat in explain(fresh("test_resnet", 64), corners(1, 64, 1)[0], LABELS[0], method))
 
 
 def test_one_patch_alone_gets_the_map_that_it_gets_in_a_batch() -> None:

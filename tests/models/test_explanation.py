@@ -20,7 +20,7 @@ from PIL import Image
 import landsweep
 from models.assess import examine
 from models.explanation import band_rows, explain_on, measure_bands
-from models.gradcam_pages import ACTIVATIONS, PAGES, write_gradcam_pages
+from models.gradcam_pages import ACTIVATIONS, PAGES, choose, draw_pages, write_gradcam_pages
 from models.settings import ExplainSettings
 from models.weights import Bundle, load_bundle, write_bundle
 from models.zoo import create_net
@@ -131,6 +131,34 @@ def test_tables_are_printed_without_json(
     assert all(word in printed for word in (*BANDS, *pages(1), "mean change of a logit"))
 
 
+def test_patches_and_classes_of_ones_own_choice_are_shown(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = opened(place)[1].patch_ids.tolist()
+    given: list[object] = [place / "bundle", "--data", place / "data", "--out", tmp_path, "--sample", 2]
+    assert call(monkeypatch, *given, "--patches", 1) == 0
+    capsys.readouterr()
+    wanted = ["--patch-id", ids[5], "--patch-id", ids[2], "--patch-id", ids[5], "--label", LABELS[1]]
+    assert call(monkeypatch, *given, *wanted, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    names = [f"{PAGES}/chosen_01.png", f"{PAGES}/chosen_02.png"]
+    assert [(each["page"], each["patch"]) for each in told["pages"]] == [(names[0], ids[5]), (names[1], ids[2])]
+    assert files_in(tmp_path) == {*names, ACTIVATIONS, *IMPORTANCE}, "pages of before are gone"
+
+
+def test_a_class_is_shown_whether_it_was_found_or_not(place: Path) -> None:
+    bundle, rows, predictions = opened(place)
+    shown = choose(bundle, rows, predictions, 1, predictions.patch_ids.tolist())
+    for example in shown.examples.values():
+        said = {label for label in LABELS if label in example.found | example.missed | example.wrong}
+        assert example.other.keys() == set(LABELS) - said
+    assert any(each.other for each in shown.examples.values()), "else this proves nothing"
+    some = replace(shown, examples=dict([*shown.examples.items()][:2]), images=shown.images[:2])
+    pictures, others = (draw_pages(bundle, some, labels)[1] for labels in (LABELS, LABELS[::-1]))
+    assert pictures.keys() == others.keys() == some.examples.keys()
+    assert all(pictures[name] != others[name] for name in pictures), "they stand in the order asked for"
+
+
 def test_pages_of_before_are_replaced_and_other_files_kept(place: Path, tmp_path: Path) -> None:
     given = {"source": place / "bundle", "data": str(place / "data"), "out": tmp_path}
     explain_on(ExplainSettings(**given, patches=2))
@@ -152,20 +180,19 @@ def test_pages_say_which_classes_have_no_evidence(place: Path, tmp_path: Path) -
     with torch.no_grad():
         head = bundle.net.backbone.get_submodule("head")[1]  # type: ignore[index]  # a Sequential
         head.weight.zero_()
-    found = write_gradcam_pages(tmp_path, bundle, rows, predictions, 2)
+    found = write_gradcam_pages(tmp_path, bundle, choose(bundle, rows, predictions, 2))
     said = {remark for page in found for remark in page.remarks}
     assert said == {f'No positive evidence: nothing in this patch speaks for "{label}".' for label in LABELS}
     assert {page.name for page in found} == set(pages(2))
 
 
-def test_predictions_of_other_patches_or_classes_are_refused_and_nothing_written(place: Path, tmp_path: Path) -> None:
+def test_predictions_of_other_patches_or_classes_are_refused(place: Path) -> None:
     bundle, rows, predictions = opened(place)
     with pytest.raises(BundleError, match="other classes"):
-        write_gradcam_pages(tmp_path / "a", bundle, rows, replace(predictions, label_names=("x", "y")))
+        choose(bundle, rows, replace(predictions, label_names=("x", "y")), 2)
     others = np.array([f"q{row}" for row in range(len(predictions))])
     with pytest.raises(PredictionsError, match="are not in the dataset's split"):
-        write_gradcam_pages(tmp_path / "b", bundle, rows, replace(predictions, patch_ids=others))
-    assert not list(tmp_path.iterdir())
+        choose(bundle, rows, replace(predictions, patch_ids=others), 2)
 
 
 def test_a_bundle_of_coarse_bands_is_explained_on_a_dataset_with_finer_ones(tmp_path: Path) -> None:
@@ -188,6 +215,8 @@ def test_a_bundle_of_coarse_bands_is_explained_on_a_dataset_with_finer_ones(tmp_
         ({"data": "{place}/bundle"}, "not a dataset: manifest.json is missing"),
         ({"data": "{place}/other"}, "the dataset has other classes than the model"),
         ({"method": "scorecam"}, "method: input should be 'gradcam' or 'ablationcam'"),
+        ({"label": "Sae"}, 'unknown class "Sae"'),
+        ({"patch-id": "nobody"}, 'nobody: no patch of that id in split "test"'),
         ({"patches": "0"}, "greater than or equal to 1, not 0"),
         ({"out": "{place}/bundle/config.json"}, "config.json: not a folder"),
         ({"device": "cuda:99"}, 'no device "cuda:99" here'),

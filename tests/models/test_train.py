@@ -23,7 +23,7 @@ from models.saved import read_predictions
 from models.settings import AssessSettings, RunSettings
 from models.train import scoring_device, train
 from pipelines.canvas import png_of
-from pipelines.errors import BandError, BundleError, BusyError, SettingsError, ShardError, TrainingError
+from pipelines.errors import BandError, BundleError, BusyError, ServiceError, SettingsError, ShardError, TrainingError
 from pipelines.files import exclusive
 from tests.models.bright import LABELS, write_bright
 from tests.models.events import read_graph
@@ -151,6 +151,15 @@ def test_a_refused_run_leaves_a_folder_that_was_there_as_it_was(bright: Path, tm
     assert not list((tmp_path / "disk").iterdir())
 
 
+def test_a_run_whose_weights_cannot_be_fetched_leaves_nothing(bright: Path, tmp_path: Path) -> None:
+    def unreachable(*_: Any, **__: Any) -> None:
+        raise ServiceError("the hub does not give them", where="pretrained")
+
+    with pytest.raises(ServiceError):
+        train(settings_for(bright, tmp_path / "run", pretrained="hub"), fit=unreachable)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_head_without_the_workers_device_scores_on_its_own() -> None:
     assert scoring_device(RunSettings(device="nix", workers=2)) == pick_device("auto")
     with pytest.raises(SettingsError, match='no device "nix" here'):
@@ -214,7 +223,7 @@ def test_a_run_or_a_bundle_is_scored_again(
     lowest = min(rows, key=lambda row: float(row["validation_loss"]))
     assert found["metrics"]["ap_macro"] == pytest.approx(lowest["ap_macro"], abs=1e-6)
     assert "out" not in found, "a bundle's folder is not written to"
-    assert "note" not in found
+    assert found["note"] == "to keep results and draw their report, name a folder with --out"
     final = score_bundle(AssessSettings(source=run, data=str(bright), checkpoint="final", explain=0))
     assert final["out"] == str(run / "results_final")
     assert (run / "results_final" / "visualizations" / "learning_curves.png").is_file()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from pipelines.errors import InputError
@@ -35,3 +37,23 @@ def test_bars_may_follow_each_other(capsys: pytest.CaptureFixture[str]) -> None:
             tell(5, 0)
     shown = capsys.readouterr().err
     assert "5/? bytes" in shown and "patches" in shown.splitlines()[1]
+
+
+@pytest.mark.parametrize("width", [40, 80, 300])
+def test_tables_are_never_cut(width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # what Rich takes for a terminal
+    monkeypatch.setenv("COLUMNS", str(width))
+    name = "Land principally occupied by agriculture, with significant areas of natural vegetation"
+    titles = ["precision", "recall", "f1", "average_precision", "patches"]
+    rows = [{"class": name} | {title: 0.10001 + place for place, title in enumerate(titles)} | {"patches": 12345678}]
+    report({"classes": rows}, False, table="classes")
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    assert max(map(len, shown.splitlines())) <= width
+    assert "…" not in shown
+    assert {*titles[:3], titles[4], "0.1", "1.1", "2.1", "3.1", "12345678"} <= set(shown.split())
+    assert set(re.split(r"\W+", name)) <= set(re.split(r"\W+", shown))
+
+
+def test_a_table_without_rows_is_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    report({"classes": []}, False, table="classes")
+    assert capsys.readouterr().out == ""
