@@ -26,7 +26,7 @@ from models.overlay import Picture
 from models.panels import fold, heading_room
 from models.weights import Bundle
 from models.zoo import ReflectanceNet
-from pipelines.canvas import blank
+from pipelines.canvas import blank, prepare
 from pipelines.errors import SettingsError
 
 CHANNELS = 5
@@ -107,8 +107,7 @@ def pdf_of(figures: Sequence[Figure]) -> bytes:
     target = io.BytesIO()
     with PdfPages(target, metadata={"CreationDate": None, "Creator": None, "Producer": None}) as pages:
         for figure in figures:
-            for text in (*figure.texts, *(axes.title for axes in figure.axes)):  # `findobj` would make all the ticks
-                text.set_parse_math(False)  # a "$" in a name is no formula
+            prepare((*figure.texts, *(axes.title for axes in figure.axes)))  # `findobj` would make all the ticks
             pages.savefig(figure)
     return target.getvalue()
 

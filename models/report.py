@@ -31,6 +31,7 @@ from pipelines.canvas import png_of
 from pipelines.errors import PredictionsError, ShardError, nearest
 from pipelines.feed import Rows
 from pipelines.files import commit, exclusive, write_whole
+from pipelines.fonts import unwritable
 from pipelines.manifest import open_dataset
 from pipelines.stream import open_stream
 from pipelines.summary import check_out
@@ -73,7 +74,7 @@ def report_on(settings: ReportSettings) -> dict[str, Any]:
         "predictions": str(settings.predictions),
         "split": predictions.split,
         "patches": len(predictions),
-        "notes": list(predictions.notes),
+        "notes": [*predictions.notes, *filter(None, [unwritable(predictions.label_names)])],
         "out": str(settings.out),
         "files": written.files,
         "left out": written.left_out,

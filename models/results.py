@@ -33,6 +33,7 @@ from models.saved import FILE, write_predictions
 from models.settings import AssessSettings
 from models.weights import Bundle, load_bundle
 from pipelines.files import write_whole
+from pipelines.fonts import unwritable
 from pipelines.location import Location
 from pipelines.manifest import open_dataset
 from pipelines.stream import open_stream
@@ -113,6 +114,8 @@ def write_results(
     manifest = open_dataset(data)
     rows = open_stream(data, shown.split, bands_shown(manifest.band_names), manifest)
     epochs, epoch = epochs_beside(out / FILE), epoch_of(bundle.config)
+    if lacking := unwritable(shown.label_names):
+        tell(lacking)
     report = write_report(out, shown, rows=rows, epochs=epochs, epoch=epoch)
     shown_too = write_insight(out, bundle, data, shown, explain, tell)
     return sorted({*names, CALIBRATION, FILE, *report.files, *shown_too})

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
 
 import numpy as np
@@ -21,6 +21,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.typing import ColorType
+
+from pipelines.fonts import families_for
 
 DPI = 100
 
@@ -46,11 +48,20 @@ def blank(width: float, height: float) -> Figure:
 
 def png_of(figure: Figure) -> bytes:
     """The figure as a PNG file; the same figure gives the same bytes."""
-    for text in figure.findobj(Text):
-        text.set_parse_math(False)  # a "$" in a class name is no formula
+    prepare(figure.findobj(Text))
     target = io.BytesIO()
     figure.savefig(target, format="png", dpi=DPI, metadata={"Software": None})
     return target.getvalue()
+
+
+def prepare(texts: Iterable[Text]) -> None:
+    """Have texts drawn as they are, whatever their script."""
+    texts = list(texts)
+    families = families_for("".join(each.get_text() for each in texts))
+    for each in texts:
+        each.set_parse_math(False)  # a "$" in a class name is no formula
+        if families:
+            each.set_fontfamily(families)
 
 
 def wrap(name: str, most: int = NAME_WIDTH) -> str:

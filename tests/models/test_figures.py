@@ -107,6 +107,7 @@ def examples(names: tuple[str, ...], count: int, picture: int = 24) -> list[Exam
             found=dict.fromkeys(names[:half], 0.91),
             missed=dict.fromkeys(names[half:], 0.1) if number else {},
             wrong={},
+            other={},
         )
         for number in range(count)
     ]

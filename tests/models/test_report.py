@@ -211,16 +211,18 @@ def test_a_strange_table_of_epochs_ends_no_report(value: str, drawn: bool, tmp_p
 
 
 def test_what_is_not_said_is_said(tmp_path: Path) -> None:
-    write_predictions(tmp_path / "p.npz", made_up(("one",), 30, split="", thresholds=None))
+    odd = "one \U00012345"  # a cuneiform sign
+    write_predictions(tmp_path / "p.npz", made_up((odd,), 30, split="", thresholds=None))
     told = report_on(ReportSettings(predictions=tmp_path / "p.npz", out=tmp_path / "out"))
     assert told["split"] == "test"
     assert [note.split(":")[0] for note in told["notes"]] == [
         "The file has no thresholds",
         "The file does not say of which split it is",
+        "No font on this machine has \U00012345",
     ]
     assert told["left out"]["best_and_worst_patches"] == "no dataset was given (--data)"
     assert told["left out"]["co_occurrence_labels"] == "there is only one class"
-    assert class_rows(told["metrics"])[0]["class"] == "one"
+    assert class_rows(told["metrics"])[0]["class"] == odd
 
 
 @pytest.fixture(scope="module")
