@@ -53,6 +53,11 @@ class HeatMap:
     evidence: bool
     blind: bool = False
 
+    @property
+    def caveat(self) -> str:
+        """The remark in a few words, to be written on a map."""
+        return "no positive evidence" if not self.evidence else "one cell: not told where" if self.blind else ""
+
     def remark(self, label: str) -> str:
         """What a user must be told of it, as a sentence; empty if the map speaks for itself."""
         if not self.evidence:

@@ -124,8 +124,7 @@ def draw_overlay(shown: Explained, heading: str, note: str = "", *, each: bool =
     _mark(cells[1], shown)
     for axes, label in zip(cells[2:], labels, strict=each):
         axes.imshow(blend_one(shown.picture, shown.heats[label]), interpolation="nearest")
-        if not shown.heats[label].evidence:
-            _say_none(axes)
+        _say(axes, shown.heats[label].caveat)
     _draw_legend(figure, words, top + depth)
     return figure
 
@@ -181,7 +180,7 @@ def _legend(shown: Explained, width: float) -> list[tuple[str, str]]:
     for evidence in (True, False):
         for number, (label, heat) in enumerate(shown.heats.items(), start=1):
             if heat.evidence is evidence:
-                parts = [f"{number}  {label}", shown.facts.get(label, ""), "" if evidence else "no positive evidence"]
+                parts = [f"{number}  {label}", shown.facts.get(label, ""), heat.caveat]
                 colour = colour_of(label) if evidence else "white"
                 lines.append((colour, fold(", ".join(filter(None, parts)), width - 0.5, 0.08)))
     return lines or [("none", "no class to show")]
@@ -199,10 +198,10 @@ def _draw_legend(figure: Figure, lines: Sequence[tuple[str, str]], down: float) 
         down += _LINE * (text.count("\n") + 1)
 
 
-def _say_none(axes: Axes) -> None:
-    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85}
-    where = axes.transAxes
-    axes.text(0.5, 0.5, "no positive evidence", ha="center", va="center", fontsize=9, bbox=box, transform=where)
+def _say(axes: Axes, caveat: str) -> None:
+    if caveat:
+        box, where = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85}, axes.transAxes
+        axes.text(0.5, 0.5, caveat, ha="center", va="center", fontsize=9, bbox=box, transform=where)
 
 
 def _size(heats: Mapping[str, HeatMap], without: int) -> int:

@@ -85,6 +85,7 @@ def test_a_grid_of_one_cell_is_said_to_tell_no_place(method: str) -> None:
     seen = {label: heat for label, heat in found.items() if heat.evidence}
     assert seen and all(np.ptp(heat.heat) < 1e-6 for heat in seen.values())
     assert all(f'one cell, which speaks for "{label}"' in heat.remark(label) for label, heat in seen.items())
+    assert {heat.caveat for heat in seen.values()} == {"one cell: not told where"}
     assert not any(heat.blind for heat in explain(fresh("test_resnet", 64), corners(1, 64, 1)[0], LABELS[0], method))
 
 
