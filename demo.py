@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from pipelines.ending import wait_for_end
 from pipelines.settings import IngestSettings, SampleSettings, Settings
 from serve.settings import ServeSettings
 from tune.settings import Range, Scheduler, SearchSettings, Space
@@ -142,9 +143,10 @@ def _serve(settings: DemoSettings, say: Callable[[str, str], None]) -> None:
             return
         from ui.app import launch
 
+        page = launch(UiSettings(port=settings.page_port, url=url, experiments=settings.out / "experiments"))
         say("page", f"http://127.0.0.1:{settings.page_port} is up; Ctrl-C ends it")
-        page = UiSettings(port=settings.page_port, url=url, experiments=settings.out / "experiments")
-        launch(page)
+        wait_for_end()
+        page.close()
 
 
 def _teller(console: Console, started: float) -> Callable[[str, str], None]:

@@ -5,9 +5,7 @@ Heavy packages are imported inside the verbs, so that `--help` answers at once.
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +14,7 @@ import typer
 from demo import DemoSettings, run_demo
 from models.settings import AssessSettings, ExplainSettings, ExportSettings, ReportSettings, RunSettings, ShowSettings
 from pipelines import cluster
+from pipelines.ending import wait_for_end
 from pipelines.errors import LandsweepError
 from pipelines.flags import flags_of
 from pipelines.settings import DownloadSettings, IngestSettings, SampleSettings, StatsSettings
@@ -223,7 +222,7 @@ def _serve(settings: ServeSettings) -> None:
 
     with endpoint(settings) as url:
         _tell(f"Serving at {url} (documentation at {url}/docs). Ctrl-C ends it.")
-        _wait()
+        wait_for_end()
 
 
 app.command("serve")(flags_of(ServeSettings, _serve))
@@ -408,9 +407,9 @@ def _ui(settings: UiSettings) -> None:
     """The web page, until Ctrl-C."""
     from ui.app import launch
 
-    page = launch(settings, block=False)
+    page = launch(settings)
     _tell(f"Page at {page.url.rstrip('/')} (asks the endpoint at {settings.url}). Ctrl-C ends it.")
-    _wait()
+    wait_for_end()
     page.close()
 
 
@@ -443,14 +442,6 @@ def _entry(entry: Any) -> dict[str, Any]:
 def _tell(line: str) -> None:
     """What goes on, beside the result."""
     console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _wait() -> None:
-    """Until Ctrl-C or SIGTERM, whatever handled these before."""
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
-    ended.wait()
 
 
 def main() -> None:

@@ -62,8 +62,8 @@ def _head(current: str) -> None:
     )
 
 
-def launch(settings: UiSettings, *, block: bool = True) -> server.Page:
-    """Serve the page until Ctrl-C, or until the returned page is closed where `block` is false.
+def launch(settings: UiSettings) -> server.Page:
+    """Serve the page until it is closed.
 
     Raises:
         SettingsError: the host is not this machine's own.
@@ -75,7 +75,7 @@ def launch(settings: UiSettings, *, block: bool = True) -> server.Page:
     os.environ |= {"GRADIO_TEMP_DIR": str(folder), "GRADIO_ANALYTICS_ENABLED": "False"}
     port = taken.getsockname()[1]
     app = _in_loop(lambda: _mount(_lay_out(settings), settings.host, port, folder))
-    return server.run(app, taken, settings.host, folder, block=block)
+    return server.run(app, taken, settings.host, folder)
 
 
 def _mount(blocks: gr.Blocks, host: str, port: int, folder: Path) -> FastAPI:

@@ -5,7 +5,6 @@ Flows in: a host, a port and a Gradio app. Flows out: a running server, or one c
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import logging
 import socket
@@ -91,8 +90,8 @@ def _unbound(error: OSError, host: str, port: int) -> LandsweepError:
     return BusyError(f"port {port} of {host} is taken", where="port", hint=hint)
 
 
-def run(app: ASGIApp, taken: socket.socket, host: str, folder: Path, *, block: bool) -> Page:
-    """Serve until stopped, or in a thread where `block` is false."""
+def run(app: ASGIApp, taken: socket.socket, host: str, folder: Path) -> Page:
+    """Serve in a thread, until the page is closed."""
     config = uvicorn.Config(
         Gate(app, host, folder),
         log_level="warning",
@@ -104,10 +103,6 @@ def run(app: ASGIApp, taken: socket.socket, host: str, folder: Path, *, block: b
         timeout_graceful_shutdown=3,
     )
     page = Page(host, taken.getsockname()[1], _QuietlyEnding(config))
-    if block:
-        with contextlib.suppress(KeyboardInterrupt):
-            page.server.run(sockets=[taken])
-        return page
     page.thread = threading.Thread(
         target=page.server.run, kwargs={"sockets": [taken]}, name="landsweep-ui", daemon=True
     )

@@ -169,8 +169,8 @@ def test_page_shows_the_trials(demo: Demo, browser: Page) -> None:
 
 def test_ctrl_c_ends_everything(demo: Demo) -> None:
     pids = processes_below(demo.process.pid)
-    os.kill(demo.process.pid, signal.SIGINT)
-    demo.process.wait(timeout=60)
+    demo.process.send_signal(signal.SIGINT)
+    assert demo.process.wait(timeout=60) == 0
     deadline = time.monotonic() + 10
     while (left := {pid for pid in pids if Path(f"/proc/{pid}/cmdline").exists()}) and time.monotonic() < deadline:
         time.sleep(0.2)

@@ -42,6 +42,6 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page(endpoint: str, experiments: Path, examples: Path) -> Iterator[Page]:
     """The page, served."""
     settings = UiSettings(port=0, url=endpoint, experiments=experiments, examples=examples)
-    served = launch(settings, block=False)
+    served = launch(settings)
     yield served
     served.close()

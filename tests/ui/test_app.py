@@ -169,7 +169,7 @@ def test_callbacks_are_no_public_interface(http: httpx.Client) -> None:
 
 
 def test_uploads_are_private_and_go_with_the_page(endpoint: str, tmp_path: Path) -> None:
-    served = launch(UiSettings(port=0, url=endpoint, experiments=tmp_path), block=False)
+    served = launch(UiSettings(port=0, url=endpoint, experiments=tmp_path))
     with httpx.Client(base_url=served.url) as http:
         inside = Path(upload(http, "x.tif", b"hello"))
     folder = inside.parents[1]
@@ -182,10 +182,10 @@ def test_taken_port_is_said_before_anything_starts() -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
         with pytest.raises(BusyError, match=f"port {port} of 127.0.0.1 is taken"):
-            launch(UiSettings(port=port), block=False)
+            launch(UiSettings(port=port))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.com", ""])
 def test_other_hosts_than_loopback_are_refused(host: str) -> None:
     with pytest.raises(SettingsError, match="reverse proxy"):
-        launch(UiSettings(host=host, port=0), block=False)
+        launch(UiSettings(host=host, port=0))
