@@ -13,7 +13,7 @@ demo: env ## run the whole path, then leave the web page up until Ctrl-C
 	@$(VENV)/bin/python -m landsweep demo
 
 test: env ## run all tests
-	@echo "==> Tests (about 12 minutes on 2 cores)"
+	@echo "==> Tests (about 14 minutes on 2 cores)"
 	@$(VENV)/bin/python -m pytest $(ARGS)
 
 lint: env ## check style and types
