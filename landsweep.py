@@ -101,14 +101,16 @@ def _stats(settings: StatsSettings, as_json: AsJson = False) -> None:
         check_out(settings.out)
     with progress_bar("patches") as progress:
         found = measure(settings.shards, progress, pixels=settings.pixels, threads=settings.threads)
-    written: dict[str, Any] = {"out": settings.out, "files": write_summary(settings.out, found)} if settings.out else {}
+    written: dict[str, Any] = {}
+    if settings.out:
+        from pipelines.fonts import unwritable  # matplotlib's: not where nothing is drawn
+
+        written = {"out": settings.out, "files": write_summary(settings.out, found)}
+        if lacking := unwritable(found.label_names):
+            _tell(lacking)
     if as_json:
         report(found.model_dump(mode="json"), as_json)
         return
-    if written:
-        from pipelines.fonts import unwritable  # matplotlib's: not where nothing is drawn
-
-        written |= {"note": lacking} if (lacking := unwritable(found.label_names)) else {}
     report({"dataset": settings.shards} | overview(found) | written, as_json)
     for title, rows in {"classes": class_rows(found), "bands": band_rows(found)}.items():
         if rows:

@@ -75,7 +75,7 @@ def extremes(predictions: Predictions, rows: Rows, n: int) -> Extremes:
     order = np.lexsort((predictions.patch_ids, loss))
     worst = order[::-1][: min(n, len(order) // 2)]
     best = order[: min(n, len(order) - len(worst))]
-    examples = _examples(predictions, rows, place, np.concatenate([best, worst]))
+    examples = _examples(predictions, rows, place, loss, np.concatenate([best, worst]))
     return Extremes(examples[: len(best)], examples[len(best) :], colour_of(rows))
 
 
@@ -92,7 +92,8 @@ def pick(predictions: Predictions, rows: Rows, patch_ids: Sequence[str]) -> list
         if each not in known:
             hint = f'Ids are the names of patches, such as "{next(iter(known))}".'
             raise PredictionsError(f'no patch of that id in split "{predictions.split}"', where=each, hint=hint)
-    return _examples(predictions, rows, place, np.array([known[each] for each in patch_ids], np.int64))
+    chosen = np.array([known[each] for each in patch_ids], np.int64)
+    return _examples(predictions, rows, place, losses(predictions), chosen)
 
 
 def colour_of(rows: Rows) -> str:
@@ -102,9 +103,13 @@ def colour_of(rows: Rows) -> str:
 
 
 def _examples(
-    predictions: Predictions, rows: Rows, place: NDArray[np.int64], chosen: NDArray[np.int64]
+    predictions: Predictions,
+    rows: Rows,
+    place: NDArray[np.int64],
+    loss: NDArray[np.float64],
+    chosen: NDArray[np.int64],
 ) -> list[Example]:
-    chunk, loss = rows.take(place[chosen]), losses(predictions)
+    chunk = rows.take(place[chosen])
     pictures = thumbnails([chunk[band] for band in bands_shown(rows.bands)])
     return [
         _example(predictions, int(row), float(loss[row]), picture)

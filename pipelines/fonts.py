@@ -8,7 +8,7 @@ Flows in: what is to be written. Flows out: families that have its characters, a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 from matplotlib import font_manager
@@ -25,10 +25,14 @@ def families_for(text: str) -> list[str]:
     return [USUAL, *found] if found else []
 
 
-def unwritable(names: Iterable[str]) -> str:
-    """What a user must be told of names that cannot be drawn, as a sentence; empty if all can."""
+def unwritable(names: Iterable[str], fonts: Sequence[str] | None = None) -> str:
+    """What a user must be told of names that cannot be drawn, as a sentence; empty if all can.
+
+    Args:
+        fonts: files to look into beside the usual one; those that are installed if not given.
+    """
     text = "".join(names)
-    lacking, _ = _lacking(text)
+    lacking, _ = _lacking(text, fonts)
     shown = "".join(dict.fromkeys(each for each in text if each in lacking))
     return (
         f"No font on this machine has {shown}: boxes stand for such characters on pictures. Install a font that has "
@@ -38,12 +42,12 @@ def unwritable(names: Iterable[str]) -> str:
     )
 
 
-def _lacking(text: str) -> tuple[set[str], list[str]]:
+def _lacking(text: str, fonts: Sequence[str] | None = None) -> tuple[set[str], list[str]]:
     """Characters that no font has, and the families beside the usual one that have the others."""
     lacking, found = {each for each in text if each.isprintable() and not each.isspace()}, list[str]()
     lacking -= _characters(font_manager.findfont(USUAL))
     if lacking:
-        for path in _installed():
+        for path in _installed() if fonts is None else fonts:
             if there := lacking & _characters(path):
                 lacking -= there
                 found.append(_family(path))

@@ -26,6 +26,9 @@ from rich.table import Table
 
 console = Console(stderr=True)
 
+_WORDS, _TITLE = 20, 14
+"""Characters of a table's line that a text gets at least, where it is so long, and that a title gets."""
+
 
 class Verbs(typer.core.TyperGroup):
     """A group of verbs whose help says in full what each does; it would be cut to what fits beside the name."""
@@ -71,10 +74,6 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         for row in zip(*(cells[column] for column in group), strict=True):
             drawn.add_row(*map(escape, row))
         wide.print(drawn)
-
-
-_WORDS, _TITLE = 20, 14
-"""Characters of a line that a text gets at least, where it is so long, and that a title gets."""
 
 
 def _need(title: str, values: list[Any], shown: list[str]) -> int:

@@ -1,12 +1,21 @@
-"""Who listens where, read from /proc: the processes of one session and the addresses they listen on."""
+"""Who is there and listens where, read from /proc: the processes of one session and the addresses they listen on."""
 
 from __future__ import annotations
 
 import os
 import socket
+import time
 from pathlib import Path
 
 LISTEN = "0A"
+
+
+def still_there(pids: set[int], seconds: float = 10) -> set[int]:
+    """Which of these processes have not gone after so long."""
+    deadline = time.monotonic() + seconds
+    while (left := {pid for pid in pids if Path(f"/proc/{pid}/cmdline").exists()}) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return left
 
 
 def processes_below(root: int) -> set[int]:

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from landsweep import app, main
 from serve.client import Client
 from serve.registry import add_bundle
-from tests.e2e.sockets import processes_below
+from tests.e2e.sockets import processes_below, still_there
 from tests.fakes import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -166,10 +166,7 @@ def test_serve_ends_when_a_service_manager_tells_it_to(bundle: Path, tmp_path: P
     pids = processes_below(process.pid)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 0
-    deadline = time.monotonic() + 10
-    while (left := {pid for pid in pids if Path(f"/proc/{pid}/cmdline").exists()}) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert left == set()
+    assert still_there(pids) == set()
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 

@@ -21,7 +21,7 @@ from playwright.sync_api import Page, expect
 
 from serve.client import Client
 from tests.e2e.browser import open_tab
-from tests.e2e.sockets import listening, processes_below
+from tests.e2e.sockets import listening, processes_below, still_there
 from tests.fakes import free_port, png
 from tune.study import open_study
 
@@ -65,11 +65,10 @@ def _wait_for_page(demo: Demo) -> None:
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
         assert demo.process.poll() is None, demo.log.read_text()
-        try:
-            if httpx.get(demo.page).status_code == 200:
-                return
-        except httpx.HTTPError:
-            time.sleep(0.5)
+        if " s  page " in demo.log.read_text():
+            assert httpx.get(demo.page).status_code == 200, "it is said to be up"
+            return
+        time.sleep(0.5)
     pytest.fail(f"no page after 240 s:\n{demo.log.read_text()}")
 
 
@@ -171,8 +170,5 @@ def test_ctrl_c_ends_everything(demo: Demo) -> None:
     pids = processes_below(demo.process.pid)
     demo.process.send_signal(signal.SIGINT)
     assert demo.process.wait(timeout=60) == 0
-    deadline = time.monotonic() + 10
-    while (left := {pid for pid in pids if Path(f"/proc/{pid}/cmdline").exists()}) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert left == set()
+    assert still_there(pids) == set()
     assert "Traceback" not in demo.log.read_text()

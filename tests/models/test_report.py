@@ -27,6 +27,7 @@ from models.settings import ReportSettings
 from pipelines.canvas import png_of
 from pipelines.errors import BusyError, PredictionsError, SettingsError, StorageError
 from pipelines.files import exclusive, write_whole
+from pipelines.fonts import unwritable
 from tests.fakes import write_dataset
 from tests.models.made_up import made_up, permuted
 from tests.models.seen import fresh
@@ -218,7 +219,7 @@ def test_what_is_not_said_is_said(tmp_path: Path) -> None:
     assert [note.split(":")[0] for note in told["notes"]] == [
         "The file has no thresholds",
         "The file does not say of which split it is",
-        "No font on this machine has \U00012345",
+        *filter(None, [unwritable([odd]).split(":")[0]]),  # this machine may have such a font
     ]
     assert told["left out"]["best_and_worst_patches"] == "no dataset was given (--data)"
     assert told["left out"]["co_occurrence_labels"] == "there is only one class"
