@@ -42,17 +42,23 @@ def open_rows(
 
 
 def choose(
-    manifest: Manifest, splits: Sequence[str], bands: Sequence[str], mode: Mode = "auto", processes: int = 1
+    manifest: Manifest,
+    splits: Sequence[str],
+    bands: Sequence[str],
+    mode: Mode = "auto",
+    processes: int = 1,
+    memory: int | None = None,
 ) -> Mode:
     """What `auto` means for this dataset on this machine; the two deal rows in different orders.
 
     Args:
         processes: that each read the splits for themselves, on one machine as like as not.
+        memory: bytes that all of them may use; None asks the machine.
     """
     if mode != "auto":
         return mode
     wanted = processes * native_bytes(manifest, splits, bands)
-    return "memory" if wanted <= MEMORY_SHARE * machine_memory() else "streamed"
+    return "memory" if wanted <= MEMORY_SHARE * (memory or machine_memory()) else "streamed"
 
 
 def native_bytes(manifest: Manifest, splits: Sequence[str], bands: Sequence[str]) -> int:

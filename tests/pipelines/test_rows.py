@@ -25,17 +25,28 @@ def test_what_fits_is_read_and_what_is_asked_for_is_done(tmp_path: Path) -> None
     np.testing.assert_array_equal(streamed.labels, kinds["auto"].labels)
 
 
-def test_what_is_larger_than_a_third_of_memory_is_streamed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("memory", [4 * 2**30 + 1, 23 * 2**30, 512 * 2**30 - 4097])
+def test_what_is_larger_than_a_third_of_memory_is_streamed(tmp_path: Path, memory: int) -> None:
+    manifest = open_dataset(write_dataset(tmp_path / "data", 50, sizes={"A": 4}))
+    assert native_bytes(manifest, ["train"], ["A"]) == 50 * 4 * 4 * 2
+    a_third = memory // 3 // (2 * 4 * 4)
+
+    def chosen(rows: int, processes: int = 1) -> str:
+        part = manifest.splits["train"][0].model_copy(update={"rows": rows})
+        large = manifest.model_copy(update={"splits": {"train": [part]}})
+        return choose(large, ["train"], ["A"], processes=processes, memory=memory)
+
+    assert [chosen(rows) for rows in (50, a_third, a_third + 1)] == ["memory", "memory", "streamed"]
+    assert [chosen(a_third // 2, processes) for processes in (1, 2, 3)] == ["memory", "memory", "streamed"]
+
+
+def test_what_this_machine_cannot_hold_is_streamed_unless_memory_is_asked_for(tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "data", 50, sizes={"A": 4})
     manifest = open_dataset(folder)
-    assert native_bytes(manifest, ["train"], ["A"]) == 50 * 4 * 4 * 2
-    many = manifest.splits["train"][0].model_copy(update={"rows": machine_memory() // 3 // (2 * 4 * 4) + 1})
+    many = manifest.splits["train"][0].model_copy(update={"rows": machine_memory()})
     large = manifest.model_copy(update={"splits": {"train": [many]}})
     assert isinstance(open_rows(folder, large, ["train"], ["A"])[0], Stream)
-    assert [choose(each, ["train"], ["A"]) for each in (manifest, large)] == ["memory", "streamed"]
     assert choose(large, ["train"], ["A"], "memory") == "memory"
-    half = manifest.model_copy(update={"splits": {"train": [many.model_copy(update={"rows": many.rows // 2})]}})
-    assert [choose(half, ["train"], ["A"], processes=count) for count in (1, 2, 3)] == ["memory", "memory", "streamed"]
 
 
 def test_an_empty_split_is_named(tmp_path: Path) -> None:
