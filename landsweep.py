@@ -103,7 +103,7 @@ def _stats(settings: StatsSettings, as_json: AsJson = False) -> None:
         found = measure(settings.shards, progress, pixels=settings.pixels, threads=settings.threads)
     written: dict[str, Any] = {}
     if settings.out:
-        from pipelines.fonts import unwritable  # matplotlib's: not where nothing is drawn
+        from pipelines.drawing.fonts import unwritable  # matplotlib's: not where nothing is drawn
 
         written = {"out": settings.out, "files": write_summary(settings.out, found)}
         if lacking := unwritable(found.label_names):

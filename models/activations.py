@@ -26,7 +26,7 @@ from models.overlay import Picture
 from models.panels import fold, heading_room
 from models.weights import Bundle
 from models.zoo import ReflectanceNet
-from pipelines.canvas import blank, prepare
+from pipelines.drawing.canvas import blank, prepare
 from pipelines.errors import SettingsError
 
 CHANNELS = 5

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from models.matrix import draw_matrix
-from pipelines.canvas import thousands
+from pipelines.drawing.canvas import thousands
 
 _NOTE = "empty: never together; grey: the class itself, or no patch has the row's class"
 

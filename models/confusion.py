@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from models.matrix import draw_matrix
-from pipelines.canvas import thousands
+from pipelines.drawing.canvas import thousands
 
 NOTHING_INSTEAD, NOTHING_MISSED = "(nothing in its place)", "(nothing missed)"
 

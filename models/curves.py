@@ -23,7 +23,7 @@ from matplotlib.lines import Line2D
 
 from models.panels import named, panels, say, thin
 from models.sweep import Sweep, Values
-from pipelines.canvas import BLUE, COLOURS
+from pipelines.drawing.canvas import BLUE, COLOURS
 
 GRID: Values = np.linspace(0, 1, 501)
 """Where macro curves are computed."""

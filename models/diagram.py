@@ -17,7 +17,7 @@ from matplotlib.patches import FancyBboxPatch
 
 from models.stages import Stage, shape, stages
 from models.summary import Summary
-from pipelines.canvas import BLUE, COLOURS, DPI, png_of
+from pipelines.drawing.canvas import BLUE, COLOURS, DPI, png_of
 from pipelines.files import write_whole
 
 WIDTH = 10.0

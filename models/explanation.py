@@ -27,7 +27,7 @@ from models.results import OTHER_DATA
 from models.settings import ExplainSettings
 from models.weights import Bundle, load_bundle
 from pipelines.batches import assemble
-from pipelines.canvas import png_of
+from pipelines.drawing.canvas import png_of
 from pipelines.errors import SettingsError
 from pipelines.feed import Rows
 from pipelines.files import write_whole

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from models.extremes import Example, Extremes
 from models.panels import fold, heading_room
-from pipelines.canvas import blank
+from pipelines.drawing.canvas import blank
 
 _THUMB, _TEXT, _LINE, _GAP = 1.5, 3.6, 0.145, 0.15  # inches
 _CHARACTERS = 50  # of a line beside a thumbnail

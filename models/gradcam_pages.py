@@ -27,7 +27,7 @@ from models.overlay import Explained, draw_overlay
 from models.predictions import Predictions
 from models.weights import Bundle
 from pipelines.batches import assemble
-from pipelines.canvas import png_of
+from pipelines.drawing.canvas import png_of
 from pipelines.errors import BundleError
 from pipelines.feed import Rows
 from pipelines.files import exclusive, write_whole

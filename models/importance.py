@@ -26,7 +26,7 @@ from torch import Tensor
 
 from models.device import own_memory_errors
 from models.weights import Bundle
-from pipelines.canvas import BLUE, blank, ink_on, room_for, signed, tidy, wrap
+from pipelines.drawing.canvas import BLUE, blank, ink_on, room_for, signed, tidy, wrap
 from pipelines.errors import ShardError
 
 Values = NDArray[np.float32]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from models.epochs import Epochs
 from models.measures import METRICS
-from pipelines.canvas import COLOURS, MARKERS, blank, tidy
+from pipelines.drawing.canvas import COLOURS, MARKERS, blank, tidy
 
 EPOCH = "epoch"
 SHOWN = 6

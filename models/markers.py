@@ -14,7 +14,7 @@ from matplotlib.patches import Circle
 from matplotlib.patheffects import Normal, Stroke
 from numpy.typing import NDArray
 
-from pipelines.canvas import ink_on
+from pipelines.drawing.canvas import ink_on
 
 Places = NDArray[np.float64]
 

@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 from numpy.typing import NDArray
 
 from models.panels import fold
-from pipelines.canvas import blank, ink_on, room_for, signed, wrap
+from pipelines.drawing.canvas import blank, ink_on, room_for, signed, wrap
 from pipelines.figures import ANNOTATED, MATRIX_INCHES
 
 _GREY = "#dddddd"

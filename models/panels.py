@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from pipelines.canvas import blank, tidy, wrap
+from pipelines.drawing.canvas import blank, tidy, wrap
 
 CELL = 2.75
 """Inches that a panel takes across, with what stands beside and above it."""

@@ -17,7 +17,7 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
 from models.checks import Probabilities
-from pipelines.canvas import BLUE, COLOURS, THOUSANDS, blank, tidy
+from pipelines.drawing.canvas import BLUE, COLOURS, THOUSANDS, blank, tidy
 
 BINS = 15
 

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 
 from models.panels import named, panels, say
 from models.sweep import Sweep, Values
-from pipelines.canvas import BLUE, COLOURS
+from pipelines.drawing.canvas import BLUE, COLOURS
 
 STEPS: Values = np.linspace(0, 1, 201)
 

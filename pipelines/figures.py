@@ -15,7 +15,19 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from pipelines.bands import SENTINEL2
-from pipelines.canvas import BLUE, COLOURS, MARKERS, THOUSANDS, bars, blank, legend, offsets, room_for, tidy, wrap
+from pipelines.drawing.canvas import (
+    BLUE,
+    COLOURS,
+    MARKERS,
+    THOUSANDS,
+    bars,
+    blank,
+    legend,
+    offsets,
+    room_for,
+    tidy,
+    wrap,
+)
 from pipelines.statistics import BandStatistics, DatasetStatistics
 
 ANNOTATED = 40

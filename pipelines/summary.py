@@ -43,7 +43,9 @@ def write_summary(out: Location | str, statistics: DatasetStatistics) -> list[st
     Raises:
         StorageError: the disk is full.
     """
-    from pipelines.canvas import png_of  # not at the top: matplotlib takes a second to import, and rows do without
+    from pipelines.drawing.canvas import (
+        png_of,  # not at the top: matplotlib takes a second to import, and rows do without
+    )
     from pipelines.figures import DRAWERS, draw_figures
 
     folder = locate(out)

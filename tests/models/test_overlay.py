@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from models.explain import HeatMap
 from models.markers import RADIUS, places_for, radius_for
 from models.overlay import OUTLINED, Explained, blend, blend_one, draw_overlay, grey
-from pipelines.canvas import png_of
+from pipelines.drawing.canvas import png_of
 from pipelines.errors import SettingsError
 from pipelines.labels import LABEL_NAMES, colour_of
 

@@ -24,10 +24,10 @@ from models.predictions import Predictions
 from models.report import FIGURES, class_rows, measure, report_on, write_report
 from models.saved import read_predictions, write_predictions
 from models.settings import ReportSettings
-from pipelines.canvas import png_of
+from pipelines.drawing.canvas import png_of
+from pipelines.drawing.fonts import unwritable
 from pipelines.errors import BusyError, PredictionsError, SettingsError, StorageError
 from pipelines.files import exclusive, write_whole
-from pipelines.fonts import unwritable
 from tests.fakes import write_dataset
 from tests.models.made_up import made_up, permuted
 from tests.models.seen import fresh

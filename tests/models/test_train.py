@@ -22,7 +22,7 @@ from models.run import folder_of, open_run
 from models.saved import read_predictions
 from models.settings import AssessSettings, RunSettings
 from models.train import scoring_device, train
-from pipelines.canvas import png_of
+from pipelines.drawing.canvas import png_of
 from pipelines.errors import BandError, BundleError, BusyError, ServiceError, SettingsError, ShardError, TrainingError
 from pipelines.files import exclusive
 from tests.models.bright import LABELS, write_bright

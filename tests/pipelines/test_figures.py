@@ -18,8 +18,8 @@ from matplotlib.text import Text
 from PIL import Image
 
 from pipelines.bands import ALL_BANDS
-from pipelines.canvas import MAX_INCHES, NAME_WIDTH, blank, png_of, wrap
 from pipelines.counts import count_rows
+from pipelines.drawing.canvas import MAX_INCHES, NAME_WIDTH, blank, png_of, wrap
 from pipelines.figures import DRAWERS, draw_figures
 from pipelines.labels import LABEL_NAMES
 from pipelines.statistics import DatasetStatistics, statistics_of

@@ -9,8 +9,8 @@ from matplotlib import font_manager
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipelines.canvas import blank, png_of
-from pipelines.fonts import USUAL, families_for, unwritable
+from pipelines.drawing.canvas import blank, png_of
+from pipelines.drawing.fonts import USUAL, families_for, unwritable
 
 ODD = "𝒜"  # mathematical script A, which matplotlib's own STIX has, and DejaVu Sans has not
 

@@ -22,7 +22,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.typing import ColorType
 
-from pipelines.fonts import families_for
+from pipelines.drawing.fonts import families_for
 
 DPI = 100
 
