@@ -49,7 +49,7 @@ import torch
 
 from models.weights import load_bundle
 from pipelines.batches import assemble
-from pipelines.patch import read_stack
+from pipelines.pixels.patch import read_stack
 
 bundle = load_bundle(Path("."))
 config = bundle.config

@@ -32,7 +32,7 @@ from models.weights import Bundle, load_bundle
 from pipelines.batches import assemble
 from pipelines.errors import BundleError, SettingsError
 from pipelines.files import write_whole
-from pipelines.patch import Patch, read_stack
+from pipelines.pixels.patch import Patch, read_stack
 from pipelines.summary import check_out
 
 INPUT, OUTPUT = "digital_numbers", "probabilities"

@@ -20,7 +20,7 @@ from models.zoo import ReflectanceNet, create_net
 from pipelines.bands import is_coarse, parse_bands
 from pipelines.feed import Rows
 from pipelines.manifest import Manifest
-from pipelines.patch import Patch
+from pipelines.pixels.patch import Patch
 
 
 def image_size(manifest: Manifest) -> int:

@@ -34,7 +34,7 @@ from pipelines.errors import InputError, ServiceError, SettingsError, ShardError
 from pipelines.files import exclusive
 from pipelines.location import locate
 from pipelines.manifest import Manifest, open_dataset
-from pipelines.patch import read_stack
+from pipelines.pixels.patch import read_stack
 from pipelines.rows import choose, open_rows
 from pipelines.summary import check_out
 

@@ -28,7 +28,7 @@ from models.card import model_card
 from models.zoo import ReflectanceNet, assemble, plan
 from pipelines.errors import BundleError, SettingsError
 from pipelines.files import commit, full, sha256_of, sync
-from pipelines.patch import Patch, write_stack
+from pipelines.pixels.patch import Patch, write_stack
 
 
 @dataclass(frozen=True)

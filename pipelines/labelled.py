@@ -32,7 +32,7 @@ from pipelines.labels import LABEL_NAMES, encode_many
 from pipelines.layout import Layout
 from pipelines.location import Location, fetcher, files_below
 from pipelines.manifest import BandColumn
-from pipelines.raster import read_raster
+from pipelines.pixels.raster import read_raster
 
 TABLE = "labels.csv"
 SEPARATOR = "|"

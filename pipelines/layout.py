@@ -16,9 +16,9 @@ from pydantic import Field
 
 from pipelines.errors import PatchError
 from pipelines.manifest import BandColumn
-from pipelines.patch import Patch
-from pipelines.plain import Bounds
-from pipelines.raster import Raster, read_raster
+from pipelines.pixels.patch import Patch
+from pipelines.pixels.plain_tiff import Bounds
+from pipelines.pixels.raster import Raster, read_raster
 from pipelines.settings import Settings
 
 Fetch = Callable[[str], bytes]

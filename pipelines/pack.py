@@ -18,7 +18,7 @@ from pipelines.files import write_whole
 from pipelines.layout import Fetch, Layout, read_patch
 from pipelines.location import Location, locate
 from pipelines.manifest import Part
-from pipelines.patch import Patch
+from pipelines.pixels.patch import Patch
 from pipelines.settings import Settings
 from pipelines.shards import write_part
 from pipelines.sums import BandSums, sums_of

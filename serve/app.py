@@ -22,7 +22,7 @@ from ray import serve as rayserve
 from models.bundle import EXAMPLE, check_bundle, read_metrics
 from pipelines.cluster import ray_cluster
 from pipelines.errors import BusyError, NotFoundError, ServiceError, SettingsError
-from pipelines.patch import Patch
+from pipelines.pixels.patch import Patch
 from serve.loopback import keep_replica_on_loopback
 from serve.predictor import Predictor
 from serve.registry import Entry, find, list_entries

@@ -18,7 +18,7 @@ from models.device import pick_device
 from models.explain import explain
 from models.weights import load_bundle
 from pipelines.batches import assemble
-from pipelines.patch import Patch
+from pipelines.pixels.patch import Patch
 from serve.schema import LabelPrediction
 
 

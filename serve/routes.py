@@ -21,8 +21,8 @@ from starlette.exceptions import HTTPException
 
 from pipelines.bands import parse_bands
 from pipelines.errors import BandError, LandsweepError, NotFoundError, nearest
-from pipelines.patch import Patch, read_stack
-from pipelines.tiff import Limits
+from pipelines.pixels.patch import Patch, read_stack
+from pipelines.pixels.tiff_header import Limits
 from serve.body import read_tiff
 from serve.schema import ErrorAnswer, ErrorBody, LabelPrediction, ModelInfo, ModelName, Models, Prediction
 

@@ -87,7 +87,7 @@ def write_fresh_bundle(folder: Path, shards: Path, *, bands: str, seed: int) -> 
     from models.zoo import create_net
     from pipelines.feed import read_split
     from pipelines.manifest import open_dataset
-    from pipelines.patch import Patch
+    from pipelines.pixels.patch import Patch
 
     manifest = open_dataset(shards)
     names = parse_bands(bands, manifest.band_names)

@@ -69,7 +69,7 @@ def test_ray_is_imported_in_a_handful_of_files() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["landsweep", "serve.client", "serve.registry", "tune.study", "ui.app", "pipelines.patch"]
+    "module", ["landsweep", "serve.client", "serve.registry", "tune.study", "ui.app", "pipelines.pixels.patch"]
 )
 def test_light_modules_load_neither_torch_nor_ray(module: str) -> None:
     code = f"import sys, {module}; sys.exit(', '.join({{'torch', 'ray', 'timm'}} & set(sys.modules)) or 0)"

@@ -19,7 +19,7 @@ from models.bundle import EXAMPLE, check_bundle
 from models.epochs import TABLE, write_epochs
 from pipelines.cluster import own_errors
 from pipelines.errors import BundleError, StudyError, TrainingError
-from pipelines.patch import read_stack
+from pipelines.pixels.patch import read_stack
 from tune.settings import SearchSettings
 from tune.study import BEST, TRIALS, TrialRow, open_study
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from pipelines.bands import BAND_SETS, SENTINEL2
 from pipelines.errors import PatchError, ServiceError
-from pipelines.patch import Patch, read_stack
+from pipelines.pixels.patch import Patch, read_stack
 from serve.schema import ModelInfo
 
 RGB = BAND_SETS["rgb"]

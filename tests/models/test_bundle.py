@@ -17,7 +17,7 @@ from models.explain import explain
 from models.weights import load_bundle, write_bundle
 from pipelines.errors import BundleError, LabelError
 from pipelines.files import sha256_of
-from pipelines.patch import read_stack
+from pipelines.pixels.patch import read_stack
 from tests.fakes import write_fresh_bundle
 
 

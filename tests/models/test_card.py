@@ -18,7 +18,7 @@ from models.recipe import Recipe
 from models.settings import Augment, TrainSettings
 from models.weights import write_bundle
 from pipelines.batches import assemble
-from pipelines.patch import Patch
+from pipelines.pixels.patch import Patch
 from tests.models.seen import fresh
 
 LABELS = ["Arable land", "Sea | ocean", "<b>Marsh</b>"]

@@ -27,7 +27,7 @@ from models.zoo import create_net
 from pipelines.errors import BundleError, PredictionsError, SettingsError
 from pipelines.feed import Chunk, Split
 from pipelines.manifest import open_dataset
-from pipelines.patch import Patch
+from pipelines.pixels.patch import Patch
 from pipelines.stream import open_stream
 from tests.fakes import write_dataset
 from tests.models.bright import LABELS, write_bright

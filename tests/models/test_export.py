@@ -25,7 +25,7 @@ from models.settings import ExportSettings
 from models.weights import Bundle, load_bundle, write_bundle
 from models.zoo import ReflectanceNet, plan
 from pipelines.errors import BundleError, SettingsError, StorageError
-from pipelines.patch import Patch
+from pipelines.pixels.patch import Patch
 from tests.models.seen import LABELS, bundle_of, corners, fresh
 from tests.pipelines.small_disk import small_disk
 

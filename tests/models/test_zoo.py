@@ -18,7 +18,7 @@ from models.weights import load_bundle, write_bundle
 from models.zoo import ReflectanceNet, assemble, create_net, plan
 from pipelines.bands import ALL_BANDS
 from pipelines.errors import BundleError, SettingsError
-from pipelines.patch import Patch
+from pipelines.pixels.patch import Patch
 
 FAMILIES = [
     "landnet",

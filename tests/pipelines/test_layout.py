@@ -17,7 +17,7 @@ from pipelines.errors import PatchError, ServiceError
 from pipelines.layout import Layout, read_patch
 from pipelines.location import MAX_FILE_BYTES, fetcher
 from pipelines.manifest import BandColumn
-from pipelines.patch import Patch
+from pipelines.pixels.patch import Patch
 from tests.fakes import geotiff
 
 SIZES = {"B02": 120, "B05": 60, "B09": 20}

@@ -11,7 +11,7 @@ import torch
 
 from models.bundle import CONFIG, config_text, read_config
 from pipelines.bands import SENTINEL2
-from pipelines.patch import Patch, read_stack, write_stack
+from pipelines.pixels.patch import Patch, read_stack, write_stack
 from serve.predictor import Predictor
 
 

@@ -20,7 +20,7 @@ from PIL import Image
 from pipelines.bands import ALL_BANDS
 from pipelines.errors import NotFoundError
 from pipelines.labels import LABEL_NAMES
-from pipelines.patch import Patch, write_stack
+from pipelines.pixels.patch import Patch, write_stack
 from serve.routes import create_app
 from serve.schema import LabelPrediction, ModelInfo
 from tune.settings import SearchSettings

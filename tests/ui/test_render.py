@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pipelines.errors import ServiceError, StudyError
-from pipelines.patch import Patch, write_stack
+from pipelines.pixels.patch import Patch, write_stack
 from serve.schema import LabelPrediction, ModelName, Prediction
 from tests.ui.stand_in import SIZE, make_tiff, model_info
 from ui import render

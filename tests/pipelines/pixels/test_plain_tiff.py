@@ -26,8 +26,8 @@ from rasterio.io import DatasetWriter, MemoryFile
 from rasterio.transform import from_origin
 
 from pipelines.errors import PatchError, TooLargeError
-from pipelines.plain import Bounds, read_plain
-from pipelines.raster import Raster, read_raster
+from pipelines.pixels.plain_tiff import Bounds, read_plain
+from pipelines.pixels.raster import Raster, read_raster
 from tests.fakes import geotiff, tiff_with_overview_file
 
 SIZE = 20

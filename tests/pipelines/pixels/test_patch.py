@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipelines.bands import ALL_BANDS, SENTINEL2, parse_bands
 from pipelines.errors import LandsweepError, PatchError, TooLargeError, UnsupportedError
-from pipelines.patch import Patch, read_stack, write_stack
+from pipelines.pixels.patch import Patch, read_stack, write_stack
 from tests.fakes import geotiff, png, stack, tiff_with_overview_file
 
 

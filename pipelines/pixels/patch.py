@@ -20,9 +20,9 @@ from rasterio.transform import from_bounds
 
 from pipelines.bands import ALL_BANDS, SENTINEL2
 from pipelines.errors import PatchError, nearest
-from pipelines.plain import Bounds
-from pipelines.raster import GDAL_OPTIONS, described, open_bytes, place
-from pipelines.tiff import DEFAULT_LIMITS, Limits
+from pipelines.pixels.plain_tiff import Bounds
+from pipelines.pixels.raster import GDAL_OPTIONS, described, open_bytes, place
+from pipelines.pixels.tiff_header import DEFAULT_LIMITS, Limits
 
 _KINDS = ("uint16", "int16", "uint32", "int32", "float16", "float32")
 """Types of pixels that hold reflectance; 8 bits hold a picture."""

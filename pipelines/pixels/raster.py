@@ -19,8 +19,8 @@ from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader, MemoryFile
 
 from pipelines.errors import PatchError
-from pipelines.plain import Bounds, read_plain
-from pipelines.tiff import DEFAULT_LIMITS, Limits, check_claims
+from pipelines.pixels.plain_tiff import Bounds, read_plain
+from pipelines.pixels.tiff_header import DEFAULT_LIMITS, Limits, check_claims
 
 GDAL_OPTIONS: dict[str, Any] = {
     "GDAL_CACHEMAX": 64,
