@@ -87,7 +87,7 @@ data.command("ingest")(flags_of(IngestSettings, _ingest, arguments=("source", "o
 @data.command("check")
 def check(shards: Annotated[str, typer.Argument(help="dataset folder or its URL")], as_json: AsJson = False) -> None:
     """Prove a dataset folder whole: every part there, every checksum right."""
-    from pipelines.manifest import check_dataset
+    from pipelines.dataset.manifest import check_dataset
 
     report(_dataset(shards, check_dataset(shards)), as_json)
 

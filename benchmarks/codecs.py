@@ -6,8 +6,8 @@ REAL holds BigEarthNet v2 and v1 patches (`bigearthnet-v2/`, `bigearthnet-v1/`).
 groups of 64, a column a band or two, without statistics. Reading ends in uint16 arrays of the band's shape that own
 their memory, from a mapped file in the page cache, in one thread; writing begins at such arrays and ends in memory.
 Times are of the processor, which whatever else runs on the machine disturbs least. Ours is the very code of
-`pipelines.shards` and does more than the rest: page checksums, which are proved, and those of the footer and the whole
-file, labels and places.
+`pipelines.dataset.part_file` and does more than the rest: page checksums, which are proved, and those of the footer and
+the whole file, labels and places.
 
 Joined: a band's low bytes, then its high bytes, in one column; else they have one each. Differenced: each pixel less
 the one to its left, signs folded into the lowest bit (zigzag).
@@ -34,7 +34,7 @@ from rich.table import Table
 from benchmarks.peers import read_bands
 from benchmarks.rounds import Rounds, Save, show
 from pipelines.bands import ALL_BANDS, BAND_SETS, SENTINEL2
-from pipelines.shards import ROWS_PER_GROUP, decode_columns, join_planes, open_part, split_planes, write_part
+from pipelines.dataset.part_file import ROWS_PER_GROUP, decode_columns, join_planes, open_part, split_planes, write_part
 
 Planes = list[NDArray[np.uint8]]
 Pixels = Mapping[str, NDArray[np.uint16]]

@@ -34,8 +34,8 @@ from benchmarks.rounds import CELLS, Contender, Go, Rates, Rounds, Save, machine
 from pipelines.archive import read_archive
 from pipelines.bands import ALL_BANDS, PATCH_SIZE, SENTINEL2, parse_bands
 from pipelines.batches import Batches
+from pipelines.dataset.manifest import Manifest, open_dataset
 from pipelines.feed import read_split
-from pipelines.manifest import Manifest, open_dataset
 from pipelines.settings import IngestSettings
 from pipelines.stream import open_stream
 

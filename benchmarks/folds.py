@@ -28,8 +28,8 @@ from models.loop import Fit
 from models.metrics import score
 from models.settings import TrainSettings
 from models.zoo import ReflectanceNet, create_net
+from pipelines.dataset.manifest import open_dataset
 from pipelines.feed import Chunk, Split
-from pipelines.manifest import open_dataset
 from pipelines.rows import open_rows
 
 FOLDS = 5

@@ -35,8 +35,8 @@ from benchmarks.rounds import CELLS, Contender, Go, Rates, Rounds, Save, machine
 from pipelines.bands import ALL_BANDS, SENTINEL2
 from pipelines.bigearthnet_v2 import IMAGES, METADATA
 from pipelines.cluster import prepare, ray_cluster
+from pipelines.dataset.manifest import open_dataset
 from pipelines.ingest import ingest
-from pipelines.manifest import open_dataset
 from pipelines.settings import IngestSettings
 
 BYTES, ONE, TWO = "bytes alone, 2 processes", "rasterio loop, 1 process", "rasterio loop, 2 processes"

@@ -28,8 +28,8 @@ from models.settings import Augment, TrainSettings
 from models.zoo import ReflectanceNet, create_net
 from pipelines.bands import ALL_BANDS, PATCH_SIZE, SENTINEL2
 from pipelines.batches import AHEAD, assemble
+from pipelines.dataset.part_file import ROWS_PER_GROUP
 from pipelines.feed import Chunk, Split
-from pipelines.shards import ROWS_PER_GROUP
 
 OURS, READY, LOADER = "ours", "plain", "DataLoader"
 CLASSES = 19

@@ -18,9 +18,9 @@ from models.evaluate import BATCH, evaluate
 from models.metrics import score
 from models.predictions import Predictions
 from models.weights import Bundle
+from pipelines.dataset.manifest import open_dataset
 from pipelines.errors import BundleError
 from pipelines.location import Location
-from pipelines.manifest import open_dataset
 from pipelines.stream import open_stream
 
 

@@ -24,9 +24,9 @@ from models.measures import METRICS
 from models.run import Run
 from models.state import capture, restore
 from models.weights import recover_bundle, write_bundle
+from pipelines.dataset.manifest import Manifest
 from pipelines.errors import TrainingError
 from pipelines.feed import Rows
-from pipelines.manifest import Manifest
 
 
 class Course:

@@ -27,11 +27,11 @@ from models.results import OTHER_DATA
 from models.settings import ExplainSettings
 from models.weights import Bundle, load_bundle
 from pipelines.batches import assemble
+from pipelines.dataset.manifest import open_dataset
 from pipelines.drawing.canvas import png_of
 from pipelines.errors import SettingsError
 from pipelines.feed import Rows
 from pipelines.files import write_whole
-from pipelines.manifest import open_dataset
 from pipelines.summary import check_out
 
 IMPORTANCE = "band_importance"

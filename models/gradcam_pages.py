@@ -27,12 +27,12 @@ from models.overlay import Explained, draw_overlay
 from models.predictions import Predictions
 from models.weights import Bundle
 from pipelines.batches import assemble
+from pipelines.dataset.manifest import open_dataset
 from pipelines.drawing.canvas import png_of
 from pipelines.errors import BundleError
 from pipelines.feed import Rows
 from pipelines.files import exclusive, write_whole
 from pipelines.location import Location
-from pipelines.manifest import open_dataset
 from pipelines.stream import open_stream
 
 PAGES, ACTIVATIONS = "gradcam_visualizations", "activations.pdf"

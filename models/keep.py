@@ -18,8 +18,8 @@ from models.calibrate import Calibration
 from models.settings import TrainSettings
 from models.zoo import ReflectanceNet, create_net
 from pipelines.bands import is_coarse, parse_bands
+from pipelines.dataset.manifest import Manifest
 from pipelines.feed import Rows
-from pipelines.manifest import Manifest
 from pipelines.pixels.patch import Patch
 
 

@@ -27,12 +27,12 @@ from models.metrics import score, score_decisions
 from models.predictions import Predictions
 from models.saved import read_predictions
 from models.settings import ReportSettings
+from pipelines.dataset.manifest import open_dataset
 from pipelines.drawing.canvas import png_of
 from pipelines.drawing.fonts import unwritable
 from pipelines.errors import PredictionsError, ShardError, nearest
 from pipelines.feed import Rows
 from pipelines.files import commit, exclusive, write_whole
-from pipelines.manifest import open_dataset
 from pipelines.stream import open_stream
 from pipelines.summary import check_out
 

@@ -32,10 +32,10 @@ from models.report import METRIC_FILES, write_report
 from models.saved import FILE, write_predictions
 from models.settings import AssessSettings
 from models.weights import Bundle, load_bundle
+from pipelines.dataset.manifest import open_dataset
 from pipelines.drawing.fonts import unwritable
 from pipelines.files import write_whole
 from pipelines.location import Location
-from pipelines.manifest import open_dataset
 from pipelines.stream import open_stream
 from pipelines.summary import check_out
 

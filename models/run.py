@@ -29,9 +29,9 @@ from pydantic import Field, ValidationError
 from models.find import CHECKPOINTS, RECORD
 from models.settings import RunSettings
 from models.weights import installed_versions
+from pipelines.dataset.manifest import Manifest
 from pipelines.errors import SettingsError, TrainingError
 from pipelines.files import write_whole
-from pipelines.manifest import Manifest
 from pipelines.settings import Settings
 from pipelines.summary import check_out
 

@@ -15,11 +15,11 @@ from pipelines.bands import SENTINEL2, parse_bands
 from pipelines.bigearthnet_v1 import is_v1, read_v1
 from pipelines.bigearthnet_v2 import is_v2, read_v2
 from pipelines.catalogue import SPLITS, Catalogue
+from pipelines.dataset.manifest import BandColumn
 from pipelines.errors import ArchiveError, SettingsError
 from pipelines.labelled import TABLE, read_labelled
 from pipelines.layout import Layout
 from pipelines.location import Location, locate, reach
-from pipelines.manifest import BandColumn
 from pipelines.settings import IngestSettings
 from pipelines.split import deal_splits
 from pipelines.subset import draw_subset, parse_subset

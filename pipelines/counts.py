@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.sums import BandSums, sums_of
+from pipelines.dataset.band_sums import BandSums, sums_of
 
 BIN_WIDTH = 64
 BINS = 256

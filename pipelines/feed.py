@@ -15,11 +15,11 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.dataset.manifest import Part, open_dataset
+from pipelines.dataset.part_file import decode_columns, open_part
 from pipelines.errors import ShardError
 from pipelines.location import Location, locate
-from pipelines.manifest import Part, open_dataset
 from pipelines.plan import ALL, Plan
-from pipelines.shards import decode_columns, open_part
 
 Chunk = dict[str, NDArray[Any]]
 """Band to (rows, size, size) uint16, `labels` to (rows, classes) uint8, `patch_id` to (rows,) objects."""

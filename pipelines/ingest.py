@@ -15,10 +15,10 @@ from pydantic import ValidationError
 
 from pipelines.archive import read_archive
 from pipelines.catalogue import SPLITS, Catalogue, Dropped, drop
+from pipelines.dataset.manifest import MANIFEST, Manifest, open_dataset
 from pipelines.errors import ArchiveError, ShardError
 from pipelines.files import asides, exclusive, write_whole
 from pipelines.location import Location, locate, reach, remove_tree
-from pipelines.manifest import MANIFEST, Manifest, open_dataset
 from pipelines.pack import RECORDS, PartRecord, PartTask
 from pipelines.pack_job import pack_files, pack_tar
 from pipelines.settings import IngestSettings

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from pipelines.dataset.manifest import BandColumn
 from pipelines.errors import PatchError
-from pipelines.manifest import BandColumn
 from pipelines.pixels.patch import Patch
 from pipelines.pixels.plain_tiff import Bounds
 from pipelines.pixels.raster import Raster, read_raster

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from pipelines.dataset.manifest import Manifest
 from pipelines.feed import Rows, read_split
 from pipelines.location import Location, locate
-from pipelines.manifest import Manifest
 from pipelines.stream import open_stream
 
 Mode = Literal["auto", "memory", "streamed"]

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 
 from pipelines.cluster import own_errors
+from pipelines.dataset.manifest import Manifest, Part, open_dataset
 from pipelines.feed import Chunk, Rows, Split, read_chunks
 from pipelines.location import Location, locate
-from pipelines.manifest import Manifest, Part, open_dataset
 from pipelines.stream import open_stream
 
 if TYPE_CHECKING:

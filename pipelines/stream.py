@@ -24,12 +24,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.dataset.manifest import PACK_HINT, Manifest, Part
+from pipelines.dataset.part_file import OpenPart, decode_columns, open_part
 from pipelines.errors import ShardError
 from pipelines.feed import Chunk, Split, check_bands
 from pipelines.location import Location, locate
-from pipelines.manifest import PACK_HINT, Manifest, Part
 from pipelines.plan import ALL, Plan
-from pipelines.shards import OpenPart, decode_columns, open_part
 
 WINDOW_BYTES = 64 * 2**20
 """Native pixels of one window: 410 patches of all bands, 750 of RGB. A stream holds up to two of them."""

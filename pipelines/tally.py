@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections import Counter
 
 from pipelines.catalogue import SPLITS
+from pipelines.dataset.band_sums import NOTHING, BandSums
+from pipelines.dataset.manifest import Manifest, Statistics
 from pipelines.errors import ArchiveError
-from pipelines.manifest import Manifest, Statistics
 from pipelines.pack import PartRecord
-from pipelines.sums import NOTHING, BandSums
 
 
 def tally(plan: Manifest, records: list[PartRecord], left_out: dict[str, list[str]]) -> Manifest:

@@ -19,7 +19,7 @@ from rasterio.transform import from_origin
 from pipelines.bands import ALL_BANDS, parse_bands
 
 if TYPE_CHECKING:
-    from pipelines.manifest import Part
+    from pipelines.dataset.manifest import Part
 
 
 def stack(
@@ -85,8 +85,8 @@ def write_fresh_bundle(folder: Path, shards: Path, *, bands: str, seed: int) -> 
     from models.metrics import score
     from models.weights import write_bundle
     from models.zoo import create_net
+    from pipelines.dataset.manifest import open_dataset
     from pipelines.feed import read_split
-    from pipelines.manifest import open_dataset
     from pipelines.pixels.patch import Patch
 
     manifest = open_dataset(shards)
@@ -126,7 +126,7 @@ def free_port() -> int:
 
 def write_dataset(folder: Path, rows: int, *, sizes: dict[str, int], rows_per_part: int = 100) -> Path:
     """A dataset of one split, `train`, without an archive: pixel (0, 0) of each band is the row's number."""
-    from pipelines.shards import write_part
+    from pipelines.dataset.part_file import write_part
 
     rng = np.random.default_rng(rows)
     parts = []
@@ -158,7 +158,7 @@ def write_manifest(
     std: float = 1,
 ) -> Path:
     """What makes parts a dataset folder, which is given back: bands and their sizes, labels, statistics."""
-    from pipelines.manifest import MANIFEST, BandColumn, Manifest, Statistics
+    from pipelines.dataset.manifest import MANIFEST, BandColumn, Manifest, Statistics
 
     manifest = Manifest(
         source={"name": "made up"},

@@ -39,8 +39,8 @@ from models.settings import RunSettings
 from models.team import Team
 from models.train import Progress, Tell, fit_run
 from pipelines.cluster import ray_cluster
+from pipelines.dataset.manifest import open_dataset
 from pipelines.errors import LandsweepError, SettingsError, TrainingError
-from pipelines.manifest import open_dataset
 from pipelines.plan import Plan
 
 _LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"

@@ -18,10 +18,10 @@ from rich.console import Console
 
 from pipelines.bands import parse_bands
 from pipelines.cluster import ray_cluster
+from pipelines.dataset.manifest import Manifest, open_dataset
 from pipelines.errors import SettingsError, StudyError
 from pipelines.files import exclusive, write_whole
 from pipelines.location import locate
-from pipelines.manifest import Manifest, open_dataset
 from tune.settings import Scheduler, SearchSettings
 from tune.study import REASON, SETTINGS, TRIALS, Study, open_storage, open_study
 from tune.winner import drop_states, keep_winner

@@ -24,9 +24,9 @@ from models.gradcam_pages import ACTIVATIONS, PAGES, choose, draw_pages, write_g
 from models.settings import ExplainSettings
 from models.weights import Bundle, load_bundle, write_bundle
 from models.zoo import create_net
+from pipelines.dataset.manifest import open_dataset
 from pipelines.errors import BundleError, PredictionsError, SettingsError
 from pipelines.feed import Chunk, Split
-from pipelines.manifest import open_dataset
 from pipelines.pixels.patch import Patch
 from pipelines.stream import open_stream
 from tests.fakes import write_dataset

@@ -15,8 +15,8 @@ from models.insight import write_insight
 from models.recipe import Recipe
 from models.weights import Bundle
 from models.zoo import ReflectanceNet
+from pipelines.dataset.manifest import open_dataset
 from pipelines.errors import StorageError
-from pipelines.manifest import open_dataset
 from tests.models.bright import LABELS, write_bright
 from tests.models.events import read_graph
 from tests.models.seen import bundle_of

@@ -9,7 +9,7 @@ import pytest
 from models.keep import net_of
 from models.settings import TrainSettings
 from models.zoo import coarse_channels
-from pipelines.manifest import open_dataset
+from pipelines.dataset.manifest import open_dataset
 from tests.fakes import write_dataset
 
 

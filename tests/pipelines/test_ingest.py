@@ -18,10 +18,10 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from pipelines.archive import read_archive
 from pipelines.catalogue import SPLITS, Catalogue
+from pipelines.dataset.manifest import MANIFEST, Manifest, open_dataset
 from pipelines.errors import ArchiveError, ShardError
 from pipelines.feed import read_split
 from pipelines.ingest import agree, ingest, plan_of
-from pipelines.manifest import MANIFEST, Manifest, open_dataset
 from pipelines.pack import RECORDS
 from pipelines.settings import IngestSettings
 from tests.fakes import geotiff, rewrite_band

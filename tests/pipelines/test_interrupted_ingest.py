@@ -14,9 +14,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines.dataset.manifest import MANIFEST, Manifest, check_dataset
 from pipelines.errors import BusyError, StorageError
 from pipelines.ingest import ingest
-from pipelines.manifest import MANIFEST, Manifest, check_dataset
 from pipelines.pack import RECORDS
 from pipelines.settings import IngestSettings
 from tests.pipelines.small_disk import grow, small_disk

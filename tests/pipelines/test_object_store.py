@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 
 from pipelines.archive import read_archive
+from pipelines.dataset.manifest import MANIFEST, open_dataset
 from pipelines.errors import ArchiveError, PatchError, ServiceError, ShardError
 from pipelines.files import write_whole
 from pipelines.ingest import ingest
 from pipelines.location import MAX_FILE_BYTES, fetcher, files_below, locate, reach, remove_tree, subfolders
-from pipelines.manifest import MANIFEST, open_dataset
 from pipelines.pack import RECORDS
 from pipelines.sample import write_sample
 from pipelines.settings import IngestSettings, SampleSettings

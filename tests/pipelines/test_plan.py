@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.batches import Batches
+from pipelines.dataset.manifest import open_dataset
 from pipelines.feed import Chunk, Rows, read_split
-from pipelines.manifest import open_dataset
 from pipelines.plan import Plan
 from pipelines.stream import Stream, open_stream
 from tests.fakes import write_dataset

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipelines.dataset.manifest import open_dataset
 from pipelines.errors import ShardError
 from pipelines.feed import Split
-from pipelines.manifest import open_dataset
 from pipelines.rows import choose, machine_memory, native_bytes, open_rows
 from pipelines.stream import Stream
 from tests.fakes import write_dataset

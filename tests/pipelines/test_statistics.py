@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pipelines.dataset.manifest import MANIFEST, Manifest, Part, open_dataset
+from pipelines.dataset.part_file import write_part
 from pipelines.errors import ShardError
 from pipelines.feed import read_split
 from pipelines.ingest import ingest
-from pipelines.manifest import MANIFEST, Manifest, Part, open_dataset
 from pipelines.settings import IngestSettings
-from pipelines.shards import write_part
 from pipelines.statistics import DatasetStatistics, GroupStatistics, measure
 from tests.fakes import write_dataset
 

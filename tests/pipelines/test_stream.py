@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipelines.dataset.manifest import open_dataset
 from pipelines.errors import BandError, ShardError
 from pipelines.feed import Chunk, read_chunks, read_split
 from pipelines.files import write_whole
-from pipelines.manifest import open_dataset
 from pipelines.stream import Stream, open_stream
 from tests.fakes import write_dataset
 

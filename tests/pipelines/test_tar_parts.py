@@ -18,9 +18,9 @@ import zstandard
 from pipelines.archive import read_archive
 from pipelines.bigearthnet_v2 import IMAGES, METADATA, UNCLEAR
 from pipelines.catalogue import SPLITS
+from pipelines.dataset.manifest import MANIFEST, Manifest, check_dataset, open_dataset
 from pipelines.errors import ArchiveError
 from pipelines.ingest import Progress, ingest
-from pipelines.manifest import MANIFEST, Manifest, check_dataset, open_dataset
 from pipelines.pack import RECORDS
 from pipelines.settings import IngestSettings
 

@@ -25,10 +25,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pipelines.dataset.manifest import PACK_HINT, Part
 from pipelines.errors import ShardError
 from pipelines.files import write_whole
 from pipelines.location import Location, is_local, unreachable
-from pipelines.manifest import PACK_HINT, Part
 
 ROWS_PER_GROUP = 64
 LOW, HIGH = "low", "high"

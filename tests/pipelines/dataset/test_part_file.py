@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from upath import UPath
 
+from pipelines.dataset.manifest import FORMAT_VERSION, MANIFEST, check_dataset, open_dataset
+from pipelines.dataset.part_file import join_planes, open_part, split_planes, trouble
 from pipelines.errors import BandError, ServiceError, ShardError
-from pipelines.manifest import FORMAT_VERSION, MANIFEST, check_dataset, open_dataset
-from pipelines.shards import join_planes, open_part, split_planes, trouble
 from tests.fakes import write_dataset
 
 
