@@ -22,7 +22,7 @@ from pipelines.fetch import Fetched, Patience, fetch
 from pipelines.files import exclusive
 from pipelines.settings import DownloadSettings
 from pipelines.sources import SOURCES, Source, source_of
-from pipelines.unpack import unpack
+from pipelines.tar.unpack import unpack
 
 Progress = Callable[[int, int], None]
 """Called with bytes done and bytes in all; 0 in all means that nobody knows."""

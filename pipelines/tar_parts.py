@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pipelines.catalogue import Catalogue
 from pipelines.errors import ArchiveError
 from pipelines.pack import PartTask
-from pipelines.tarball import Member, members
+from pipelines.tar.members import Member, members
 
 Files = dict[str, bytes]
 """Path as `layout` asks for it to content."""

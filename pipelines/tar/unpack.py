@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pipelines.errors import ArchiveError, InputError, StorageError
 from pipelines.files import commit
-from pipelines.tarball import DEFAULT_LIMITS, Limits, Member, open_source, walk
+from pipelines.tar.members import DEFAULT_LIMITS, Limits, Member, open_source, walk
 
 Progress = Callable[[int, int], None]
 """Called with bytes of the archive read, and its size."""

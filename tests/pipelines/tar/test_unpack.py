@@ -15,10 +15,10 @@ import pytest
 import zstandard
 
 from pipelines.errors import ArchiveError, InputError, StorageError
-from pipelines.unpack import unpack
+from pipelines.tar.unpack import unpack
 from tests.pipelines.small_disk import grow, small_disk
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def write_tar(path: Path, files: dict[str, bytes], *, more: bytes = b"") -> Path:
@@ -118,7 +118,7 @@ def test_interrupted_run_goes_on_and_shows_nothing_before_its_end(archive: Path,
     """kill -9 in the middle; a file cut off by it is written again, one that was whole is not."""
     out = tmp_path / "out"
     slow = (
-        "import sys, time; from pathlib import Path; from pipelines.unpack import unpack; "
+        "import sys, time; from pathlib import Path; from pipelines.tar.unpack import unpack; "
         "unpack(Path(sys.argv[1]), Path(sys.argv[2]), lambda *_: time.sleep(60))"
     )
     with subprocess.Popen([sys.executable, "-c", slow, archive, out], cwd=ROOT) as process:

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.errors import ArchiveError
-from pipelines.tarball import Limits, Member, members
+from pipelines.tar.members import Limits, Member, members
 
 FORMATS = {"pax": tarfile.PAX_FORMAT, "gnu": tarfile.GNU_FORMAT, "ustar": tarfile.USTAR_FORMAT}
 PACKED: dict[str, Callable[[bytes], bytes]] = {

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
 from pipelines.errors import ArchiveError
-from pipelines.inflate import Compressed, inflate
 from pipelines.location import Location
-from pipelines.tarheader import AGAIN, BLOCK, DISTRUST, FILES, FOLDER, KINDS, NO_TAR, SPARSE, Header, exactly, headers
+from pipelines.tar.headers import AGAIN, BLOCK, DISTRUST, FILES, FOLDER, KINDS, NO_TAR, SPARSE, Header, exactly, headers
+from pipelines.tar.inflate import Compressed, inflate
 
 _MAX_NAME = 4096
 _ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:")
