@@ -62,7 +62,7 @@ def _sample(settings: DemoSettings, archive: Path, say: Callable[[str, str], Non
     if archive.is_dir():
         say("sample", f"{archive} is there already")
         return
-    from pipelines.sample import write_sample
+    from pipelines.synthetic.sample import write_sample
 
     say("sample", f"drawing {settings.patches} patches into {archive}")
     write_sample(SampleSettings(out=archive, patches=settings.patches))

@@ -47,7 +47,7 @@ Experiments = Annotated[Path, typer.Option(help="folder that holds a folder a st
 
 def _sample(settings: SampleSettings, as_json: AsJson = False) -> None:
     """Write a synthetic archive in BigEarthNet v2's layout, to try everything on."""
-    from pipelines.sample import write_sample
+    from pipelines.synthetic.sample import write_sample
 
     with progress_bar("patches") as progress:
         out = write_sample(settings, progress)

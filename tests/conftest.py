@@ -35,7 +35,7 @@ def ray_session() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A synthetic archive of 96 clean patches."""
-    from pipelines.sample import write_sample
+    from pipelines.synthetic.sample import write_sample
 
     return write_sample(SampleSettings(out=tmp_path_factory.mktemp("sample") / "archive", patches=96, workers=1))
 

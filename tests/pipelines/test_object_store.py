@@ -23,8 +23,8 @@ from pipelines.files import write_whole
 from pipelines.ingest import ingest
 from pipelines.location import MAX_FILE_BYTES, fetcher, files_below, locate, reach, remove_tree, subfolders
 from pipelines.pack import RECORDS
-from pipelines.sample import write_sample
 from pipelines.settings import IngestSettings, SampleSettings
+from pipelines.synthetic.sample import write_sample
 from tests.fakes import free_port, geotiff
 from tests.ray_head import ray_head
 

@@ -28,14 +28,14 @@ import rasterio
 from affine import Affine
 from rasterio.crs import CRS
 
-from pipelines.atlas import Site, plan
 from pipelines.bands import PATCH_METRES, SENTINEL2
-from pipelines.covers import paint
 from pipelines.errors import ArchiveError
 from pipelines.files import commit, sync
 from pipelines.settings import SampleSettings
-from pipelines.spectra import Counts, season_of, sense
-from pipelines.weather import haze, overcast, snowed
+from pipelines.synthetic.atlas import Site, plan
+from pipelines.synthetic.covers import paint
+from pipelines.synthetic.spectra import Counts, season_of, sense
+from pipelines.synthetic.weather import haze, overcast, snowed
 
 SCHEMA = pa.schema(
     [

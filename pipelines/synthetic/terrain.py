@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.bands import PATCH_SIZE
-from pipelines.spectra import Array, Season
+from pipelines.synthetic.spectra import Array, Season
 
 Weight = NDArray[np.floating[Any]]
 Mixture = dict[str, Weight]

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.bands import PATCH_SIZE
-from pipelines.spectra import INDEX, Array, Season
-from pipelines.terrain import WATERSIDE, Ground, Mixture, Parcels, contour, lay_out, merge, ramp
+from pipelines.synthetic.spectra import INDEX, Array, Season
+from pipelines.synthetic.terrain import WATERSIDE, Ground, Mixture, Parcels, contour, lay_out, merge, ramp
 
 
 def paint(labels: Sequence[str], season: Season, rng: np.random.Generator) -> tuple[NDArray[np.int8], Array]:

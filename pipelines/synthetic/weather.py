@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from pipelines.bands import PATCH_SIZE
-from pipelines.spectra import INDEX, Array
-from pipelines.terrain import noise, ramp
+from pipelines.synthetic.spectra import INDEX, Array
+from pipelines.synthetic.terrain import noise, ramp
 
 # Light that haze and that thin cirrus add to each band, relative to B02: aerosol scattering falls with wavelength.
 _HAZE = np.array([1.25, 1.0, 0.72, 0.5, 0.44, 0.39, 0.35, 0.31, 0.29, 0.24, 0.08, 0.04], dtype=np.float32)

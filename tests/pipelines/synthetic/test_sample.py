@@ -10,19 +10,19 @@ import pyarrow.parquet as pq
 import pytest
 import rasterio
 
-from pipelines.atlas import LANDSCAPES, plan
 from pipelines.bands import SENTINEL2
-from pipelines.covers import COVERS, paint
 from pipelines.errors import ArchiveError
 from pipelines.labels import LABEL_NAMES
-from pipelines.sample import SCHEMA, render, write_sample
 from pipelines.settings import SampleSettings
-from pipelines.spectra import block_mean, season_of
-from pipelines.terrain import LEAST_SHARE
+from pipelines.synthetic.atlas import LANDSCAPES, plan
+from pipelines.synthetic.covers import COVERS, paint
+from pipelines.synthetic.sample import SCHEMA, render, write_sample
+from pipelines.synthetic.spectra import block_mean, season_of
+from pipelines.synthetic.terrain import LEAST_SHARE
 
 PATCHES = 30
 HIDDEN = "metadata_for_patches_with_snow_cloud_or_shadow.parquet"
-REAL = Path(__file__).parents[3] / "shared" / "data" / "bigearthnet-v2"
+REAL = Path(__file__).parents[4] / "shared" / "data" / "bigearthnet-v2"
 
 
 @pytest.fixture(scope="module")
