@@ -31,7 +31,7 @@ from torch import Tensor
 
 from benchmarks.peers import BATCH, Batch, Records, Tiffs, loading, looping, torchgeo_dataset, write_records
 from benchmarks.rounds import CELLS, Contender, Go, Rates, Rounds, Save, machine, run_rounds, show
-from pipelines.archive import read_archive
+from pipelines.archives.detect import read_archive
 from pipelines.bands import ALL_BANDS, PATCH_SIZE, SENTINEL2, parse_bands
 from pipelines.batches import Batches
 from pipelines.dataset.manifest import Manifest, open_dataset

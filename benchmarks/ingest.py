@@ -32,8 +32,8 @@ from rich.table import Table
 from benchmarks.peers import read_bands
 from benchmarks.processes import Watch, memory_below, mib
 from benchmarks.rounds import CELLS, Contender, Go, Rates, Rounds, Save, machine, run_rounds, show
+from pipelines.archives.bigearthnet_v2 import IMAGES, METADATA
 from pipelines.bands import ALL_BANDS, SENTINEL2
-from pipelines.bigearthnet_v2 import IMAGES, METADATA
 from pipelines.cluster import prepare, ray_cluster
 from pipelines.dataset.manifest import open_dataset
 from pipelines.ingest import ingest

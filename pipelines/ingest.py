@@ -13,8 +13,8 @@ from contextlib import AbstractContextManager
 
 from pydantic import ValidationError
 
-from pipelines.archive import read_archive
-from pipelines.catalogue import SPLITS, Catalogue, Dropped, drop
+from pipelines.archives.catalogue import SPLITS, Catalogue, Dropped, drop
+from pipelines.archives.detect import read_archive
 from pipelines.dataset.manifest import MANIFEST, Manifest, open_dataset
 from pipelines.errors import ArchiveError, ShardError
 from pipelines.files import asides, exclusive, write_whole

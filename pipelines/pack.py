@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.archives.patch_files import Fetch, Layout, read_patch
 from pipelines.dataset.band_sums import BandSums, sums_of
 from pipelines.dataset.manifest import Part
 from pipelines.dataset.part_file import write_part
 from pipelines.errors import PatchError
 from pipelines.files import write_whole
-from pipelines.layout import Fetch, Layout, read_patch
 from pipelines.location import Location, locate
 from pipelines.pixels.patch import Patch
 from pipelines.settings import Settings

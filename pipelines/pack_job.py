@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
-from pipelines.catalogue import Catalogue
+from pipelines.archives.catalogue import Catalogue
 from pipelines.cluster import own_errors, ray_cluster
 from pipelines.location import Location, fetcher
 from pipelines.pack import PartRecord, PartTask, pack_part

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from pipelines.catalogue import SPLITS
+from pipelines.archives.catalogue import SPLITS
 from pipelines.dataset.band_sums import NOTHING, BandSums
 from pipelines.dataset.manifest import Manifest, Statistics
 from pipelines.errors import ArchiveError

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
-from pipelines.catalogue import Catalogue
+from pipelines.archives.catalogue import Catalogue
 from pipelines.errors import ArchiveError
 from pipelines.pack import PartTask
 from pipelines.tar.members import Member, members

@@ -33,7 +33,7 @@ from models.reliability import reliability
 from models.report import measure
 from models.sweep import sweep
 from models.threshold_curves import best_f1, draw_thresholds, rates
-from pipelines.corine import CORINE_NAMES
+from pipelines.archives.corine import CORINE_NAMES
 from pipelines.drawing.canvas import png_of
 from pipelines.errors import PredictionsError
 from pipelines.feed import Split

@@ -16,8 +16,8 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 
-from pipelines.archive import read_archive
-from pipelines.catalogue import SPLITS, Catalogue
+from pipelines.archives.catalogue import SPLITS, Catalogue
+from pipelines.archives.detect import read_archive
 from pipelines.dataset.manifest import MANIFEST, Manifest, open_dataset
 from pipelines.errors import ArchiveError, ShardError
 from pipelines.feed import read_split

@@ -16,7 +16,7 @@ import fsspec
 import numpy as np
 import pytest
 
-from pipelines.archive import read_archive
+from pipelines.archives.detect import read_archive
 from pipelines.dataset.manifest import MANIFEST, open_dataset
 from pipelines.errors import ArchiveError, PatchError, ServiceError, ShardError
 from pipelines.files import write_whole

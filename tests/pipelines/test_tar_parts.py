@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from pipelines.archive import read_archive
-from pipelines.bigearthnet_v2 import IMAGES, METADATA, UNCLEAR
-from pipelines.catalogue import SPLITS
+from pipelines.archives.bigearthnet_v2 import IMAGES, METADATA, UNCLEAR
+from pipelines.archives.catalogue import SPLITS
+from pipelines.archives.detect import read_archive
 from pipelines.dataset.manifest import MANIFEST, Manifest, check_dataset, open_dataset
 from pipelines.errors import ArchiveError
 from pipelines.ingest import Progress, ingest

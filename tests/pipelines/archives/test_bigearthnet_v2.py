@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.archive import read_archive
-from pipelines.bigearthnet_v2 import IMAGES, METADATA, UNCLEAR
-from pipelines.catalogue import Catalogue
+from pipelines.archives.bigearthnet_v2 import IMAGES, METADATA, UNCLEAR
+from pipelines.archives.catalogue import Catalogue
+from pipelines.archives.detect import read_archive
 from pipelines.errors import ArchiveError
 from pipelines.settings import IngestSettings
 

@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from pipelines.archives.quotas import Bools, Ints, apportion
+from pipelines.archives.subset import draw_subset, parse_subset
 from pipelines.errors import InputError, SettingsError
 from pipelines.labels import encode_many
-from pipelines.strata import Bools, Ints, apportion
-from pipelines.subset import draw_subset, parse_subset
 
 
 @dataclass(frozen=True)

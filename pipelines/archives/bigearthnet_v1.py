@@ -19,11 +19,11 @@ from itertools import islice
 import numpy as np
 import pandas as pd
 
-from pipelines.catalogue import Catalogue, Dropped, drop
-from pipelines.corine import TO_19, map_labels
+from pipelines.archives.catalogue import Catalogue, Dropped, drop
+from pipelines.archives.corine import TO_19, map_labels
+from pipelines.archives.patch_files import ONE_FILE, Fetch, Layout
 from pipelines.errors import ArchiveError, TooLargeError
 from pipelines.labels import LABEL_NAMES, encode_labels
-from pipelines.layout import ONE_FILE, Fetch, Layout
 from pipelines.location import Location, fetcher, subfolders
 
 IMAGES = "BigEarthNet-v1.0"

@@ -15,8 +15,8 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.archives.quotas import Bools, Codes, Ints, Strata, apportion, proportional, stratify
 from pipelines.errors import InputError, SettingsError
-from pipelines.strata import Bools, Codes, Ints, Strata, apportion, proportional, stratify
 
 _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,9})?)\s*%")
 _COUNT = re.compile(r"[0-9]{1,18}")

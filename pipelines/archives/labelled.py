@@ -25,12 +25,12 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipelines.archives.catalogue import SPLITS, Catalogue, Dropped, drop
+from pipelines.archives.patch_files import Layout
 from pipelines.bands import ALL_BANDS, BAND_SETS, parse_bands
-from pipelines.catalogue import SPLITS, Catalogue, Dropped, drop
 from pipelines.dataset.manifest import BandColumn
 from pipelines.errors import ArchiveError, BandError, PatchError, nearest
 from pipelines.labels import LABEL_NAMES, encode_many
-from pipelines.layout import Layout
 from pipelines.location import Location, fetcher, files_below
 from pipelines.pixels.raster import read_raster
 

@@ -11,18 +11,18 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from pipelines.archives.bigearthnet_v1 import is_v1, read_v1
+from pipelines.archives.bigearthnet_v2 import is_v2, read_v2
+from pipelines.archives.catalogue import SPLITS, Catalogue
+from pipelines.archives.labelled import TABLE, read_labelled
+from pipelines.archives.patch_files import Layout
+from pipelines.archives.split import deal_splits
+from pipelines.archives.subset import draw_subset, parse_subset
 from pipelines.bands import SENTINEL2, parse_bands
-from pipelines.bigearthnet_v1 import is_v1, read_v1
-from pipelines.bigearthnet_v2 import is_v2, read_v2
-from pipelines.catalogue import SPLITS, Catalogue
 from pipelines.dataset.manifest import BandColumn
 from pipelines.errors import ArchiveError, SettingsError
-from pipelines.labelled import TABLE, read_labelled
-from pipelines.layout import Layout
 from pipelines.location import Location, locate, reach
 from pipelines.settings import IngestSettings
-from pipelines.split import deal_splits
-from pipelines.subset import draw_subset, parse_subset
 
 
 def read_archive(settings: IngestSettings) -> Catalogue:

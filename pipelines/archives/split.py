@@ -13,9 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.catalogue import SPLITS
+from pipelines.archives.catalogue import SPLITS
+from pipelines.archives.quotas import Bools, Ints, Strata, apportion, proportional, stratify
 from pipelines.errors import SettingsError
-from pipelines.strata import Bools, Ints, Strata, apportion, proportional, stratify
 
 SHARES = (0.70, 0.15, 0.15)
 

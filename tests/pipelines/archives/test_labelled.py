@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.archive import read_archive
+from pipelines.archives.catalogue import Catalogue
+from pipelines.archives.detect import read_archive
+from pipelines.archives.labelled import TABLE
 from pipelines.bands import ALL_BANDS
-from pipelines.catalogue import Catalogue
 from pipelines.errors import ArchiveError, BandError, SettingsError
-from pipelines.labelled import TABLE
 from pipelines.labels import LABEL_NAMES, decode_labels
 from pipelines.settings import IngestSettings
 from tests.fakes import geotiff

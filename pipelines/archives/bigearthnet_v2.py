@@ -19,11 +19,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipelines.catalogue import SPLITS, Catalogue, Dropped, drop
+from pipelines.archives.catalogue import SPLITS, Catalogue, Dropped, drop
+from pipelines.archives.patch_files import Layout
 from pipelines.errors import ArchiveError, LabelError, nearest
 from pipelines.files import sha256_of
 from pipelines.labels import LABEL_NAMES, encode_many
-from pipelines.layout import Layout
 from pipelines.location import Location, read_bytes, subfolders
 
 IMAGES = "BigEarthNet-S2"

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.archive import read_archive
-from pipelines.bigearthnet_v1 import IMAGES, read_names
-from pipelines.catalogue import Catalogue
-from pipelines.corine import TO_19
+from pipelines.archives.bigearthnet_v1 import IMAGES, read_names
+from pipelines.archives.catalogue import Catalogue
+from pipelines.archives.corine import TO_19
+from pipelines.archives.detect import read_archive
 from pipelines.errors import ArchiveError, BandError
 from pipelines.labels import decode_labels
 from pipelines.settings import IngestSettings

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.corine import CORINE_NAMES, TO_19, map_labels
+from pipelines.archives.corine import CORINE_NAMES, TO_19, map_labels
 from pipelines.labels import BIGEARTHNET_19, LABEL_NAMES
 
 PUBLISHED = {

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipelines.layout import Layout
+from pipelines.archives.patch_files import Layout
 from pipelines.location import Location
 
 SPLITS = ("train", "validation", "test")

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.archive import read_archive
-from pipelines.bigearthnet_v2 import IMAGES, METADATA
-from pipelines.catalogue import SPLITS, Catalogue
+from pipelines.archives.bigearthnet_v2 import IMAGES, METADATA
+from pipelines.archives.catalogue import SPLITS, Catalogue
+from pipelines.archives.detect import read_archive
+from pipelines.archives.labelled import TABLE
 from pipelines.errors import ArchiveError, BandError, SettingsError
-from pipelines.labelled import TABLE
 from pipelines.location import locate
 from pipelines.settings import IngestSettings
 from tests.fakes import geotiff
@@ -204,7 +204,7 @@ def test_s3_without_its_client_says_what_to_install() -> None:
     program = "import sys; sys.modules['s3fs'] = None; import landsweep; landsweep.main()"
     ended = subprocess.run(
         [sys.executable, "-c", program, "data", "check", "s3://bucket/shards"],
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         env=os.environ | {"COLUMNS": "200"},
         capture_output=True,
         text=True,

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pipelines.catalogue import SPLITS
+from pipelines.archives.catalogue import SPLITS
+from pipelines.archives.quotas import Bools, apportion
+from pipelines.archives.split import SHARES, deal_splits
 from pipelines.errors import SettingsError
 from pipelines.labels import encode_many
-from pipelines.split import SHARES, deal_splits
-from pipelines.strata import Bools, apportion
 
 some_labels = st.tuples(st.integers(0, 120), st.integers(1, 6)).flatmap(lambda shape: arrays(np.bool_, shape))
 

@@ -13,9 +13,9 @@ import pytest
 from numpy.typing import NDArray
 from rasterio.transform import from_origin
 
+from pipelines.archives.patch_files import Layout, read_patch
 from pipelines.dataset.manifest import BandColumn
 from pipelines.errors import PatchError, ServiceError
-from pipelines.layout import Layout, read_patch
 from pipelines.location import MAX_FILE_BYTES, fetcher
 from pipelines.pixels.patch import Patch
 from tests.fakes import geotiff
