@@ -56,8 +56,8 @@ def _sample(settings: SampleSettings, as_json: AsJson = False) -> None:
 
 def _download(settings: DownloadSettings, as_json: AsJson = False) -> None:
     """Fetch BigEarthNet, or any other file by its URL, and verify it; an interrupted download goes on."""
-    from pipelines.download import download, next_command, unpack_archives
-    from pipelines.fetch import Patience
+    from pipelines.download.download import download, next_command, unpack_archives
+    from pipelines.download.transfer import Patience
 
     patience = Patience(tries=settings.tries, tell=_tell)
     with progress_bar("bytes", "fetching") as progress:

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import httpx
 
+from pipelines.download.sources import SOURCES, Source, source_of
+from pipelines.download.transfer import Fetched, Patience, fetch
 from pipelines.errors import InputError, SettingsError
-from pipelines.fetch import Fetched, Patience, fetch
 from pipelines.files import exclusive
 from pipelines.settings import DownloadSettings
-from pipelines.sources import SOURCES, Source, source_of
 from pipelines.tar.unpack import unpack
 
 Progress = Callable[[int, int], None]

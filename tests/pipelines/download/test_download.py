@@ -21,7 +21,9 @@ import httpx
 import pytest
 import zstandard
 
-from pipelines.download import LOCK, download, next_command, unpack_archives
+from pipelines.download.download import LOCK, download, next_command, unpack_archives
+from pipelines.download.sources import SOURCES, Source, shown, source_of
+from pipelines.download.transfer import Fetched, Patience, fetch
 from pipelines.errors import (
     BusyError,
     InputError,
@@ -31,14 +33,12 @@ from pipelines.errors import (
     SettingsError,
     StorageError,
 )
-from pipelines.fetch import Fetched, Patience, fetch
 from pipelines.files import exclusive
 from pipelines.settings import DownloadSettings
-from pipelines.sources import SOURCES, Source, shown, source_of
-from tests.pipelines.faulty_server import Fault, Server, serving
+from tests.pipelines.download.faulty_server import Fault, Server, serving
 from tests.pipelines.small_disk import grow, small_disk
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CONTENT = random.Random(0).randbytes(300_000)
 OTHER = random.Random(1).randbytes(300_000)
 MD5 = "md5:" + hashlib.md5(CONTENT).hexdigest()

@@ -15,9 +15,9 @@ from typing import Self
 
 import httpx
 
+from pipelines.download.partial_file import Stamp
+from pipelines.download.sources import Source, shown
 from pipelines.errors import InputError, NotFoundError, ServiceError
-from pipelines.part import Stamp
-from pipelines.sources import Source, shown
 
 MAX_REDIRECTS = 10
 

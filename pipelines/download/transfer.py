@@ -19,10 +19,10 @@ from pathlib import Path
 
 import httpx
 
-from pipelines.answers import AgainError, Terms, open_answer, terms_of
+from pipelines.download.partial_file import Part
+from pipelines.download.responses import AgainError, Terms, open_answer, terms_of
+from pipelines.download.sources import Source
 from pipelines.errors import InputError, ServiceError
-from pipelines.part import Part
-from pipelines.sources import Source
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are there, and how many there will be, if that is known."""
