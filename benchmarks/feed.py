@@ -33,11 +33,11 @@ from benchmarks.peers import BATCH, Batch, Records, Tiffs, loading, looping, tor
 from benchmarks.rounds import CELLS, Contender, Go, Rates, Rounds, Save, machine, run_rounds, show
 from pipelines.archives.detect import read_archive
 from pipelines.bands import ALL_BANDS, PATCH_SIZE, SENTINEL2, parse_bands
-from pipelines.batches import Batches
 from pipelines.dataset.manifest import Manifest, open_dataset
-from pipelines.feed import read_split
+from pipelines.feeding.batches import Batches
+from pipelines.feeding.rows import read_split
+from pipelines.feeding.streamed import open_stream
 from pipelines.settings import IngestSettings
-from pipelines.stream import open_stream
 
 SPLIT = "train"
 BYTES, STREAM, MEMORY, TIFFS = "bytes alone", "ours, streamed", "ours, in memory", "TIFFs, DataLoader, 2 workers"

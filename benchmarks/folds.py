@@ -29,8 +29,8 @@ from models.metrics import score
 from models.settings import TrainSettings
 from models.zoo import ReflectanceNet, create_net
 from pipelines.dataset.manifest import open_dataset
-from pipelines.feed import Chunk, Split
-from pipelines.rows import open_rows
+from pipelines.feeding.open_rows import open_rows
+from pipelines.feeding.rows import Chunk, Split
 
 FOLDS = 5
 

@@ -27,9 +27,9 @@ from models.loop import Fit
 from models.settings import Augment, TrainSettings
 from models.zoo import ReflectanceNet, create_net
 from pipelines.bands import ALL_BANDS, PATCH_SIZE, SENTINEL2
-from pipelines.batches import AHEAD, assemble
 from pipelines.dataset.part_file import ROWS_PER_GROUP
-from pipelines.feed import Chunk, Split
+from pipelines.feeding.batches import AHEAD, assemble
+from pipelines.feeding.rows import Chunk, Split
 
 OURS, READY, LOADER = "ours", "plain", "DataLoader"
 CLASSES = 19

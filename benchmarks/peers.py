@@ -1,7 +1,7 @@
 """The other ways from an archive to batches: what a competent user of each would write, at its best.
 
 Flows in: patches of an archive. Flows out: float32 batches of 64 at 120 px in all of them, 20 m and 60 m bands
-repeated, and labels: the product that a trial takes from `pipelines.batches`, in random order too.
+repeated, and labels: the product that a trial takes from `pipelines.feeding.batches`, in random order too.
 
 torchgeo's own dataset differs in two points that cannot be set: it resamples bilinearly, and always reads twelve
 bands. Its reference map, a thirteenth file, is spared it.

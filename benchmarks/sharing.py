@@ -22,9 +22,9 @@ from rich.table import Table
 from benchmarks.processes import Watch, memory_below, memory_of, mib
 from benchmarks.rounds import Save, show
 from pipelines.bands import ALL_BANDS
-from pipelines.batches import Batches
 from pipelines.cluster import prepare, ray_cluster
-from pipelines.share import Feed, feed
+from pipelines.feeding.batches import Batches
+from pipelines.feeding.shared import Feed, feed
 
 SPLIT = "train"
 

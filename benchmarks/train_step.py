@@ -33,7 +33,7 @@ from models.catalog import MODELS
 from models.device import own_memory_errors, pick_device
 from pipelines.bands import ALL_BANDS, PATCH_SIZE
 from pipelines.errors import TrainingError
-from pipelines.feed import Chunk
+from pipelines.feeding.rows import Chunk
 
 PRECISION = {"cpu": "fp32", "cuda": "bf16"}
 BATCHES = {"cpu": (16,), "cuda": (256, 1024)}

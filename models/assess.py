@@ -20,8 +20,8 @@ from models.predictions import Predictions
 from models.weights import Bundle
 from pipelines.dataset.manifest import open_dataset
 from pipelines.errors import BundleError
+from pipelines.feeding.streamed import open_stream
 from pipelines.location import Location
-from pipelines.stream import open_stream
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.feed import Rows
+from pipelines.feeding.rows import Rows
 
 
 def constant(train: Rows, test: Rows) -> NDArray[np.float32]:

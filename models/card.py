@@ -48,7 +48,7 @@ from pathlib import Path
 import torch
 
 from models.weights import load_bundle
-from pipelines.batches import assemble
+from pipelines.feeding.batches import assemble
 from pipelines.pixels.patch import read_stack
 
 bundle = load_bundle(Path("."))

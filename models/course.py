@@ -26,7 +26,7 @@ from models.state import capture, restore
 from models.weights import recover_bundle, write_bundle
 from pipelines.dataset.manifest import Manifest
 from pipelines.errors import TrainingError
-from pipelines.feed import Rows
+from pipelines.feeding.rows import Rows
 
 
 class Course:

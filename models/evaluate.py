@@ -16,10 +16,10 @@ from models.calibrate import Calibration
 from models.device import own_memory_errors
 from models.team import ALONE, Team
 from models.zoo import ReflectanceNet
-from pipelines.batches import Batches
 from pipelines.errors import TrainingError
-from pipelines.feed import Rows
-from pipelines.plan import Plan
+from pipelines.feeding.batches import Batches
+from pipelines.feeding.epoch_order import Plan
+from pipelines.feeding.rows import Rows
 
 BATCH = 64
 

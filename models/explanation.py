@@ -26,11 +26,11 @@ from models.importance import BandImportance, band_importance, draw_importance
 from models.results import OTHER_DATA
 from models.settings import ExplainSettings
 from models.weights import Bundle, load_bundle
-from pipelines.batches import assemble
 from pipelines.dataset.manifest import open_dataset
 from pipelines.drawing.canvas import png_of
 from pipelines.errors import SettingsError
-from pipelines.feed import Rows
+from pipelines.feeding.batches import assemble
+from pipelines.feeding.rows import Rows
 from pipelines.files import write_whole
 from pipelines.summary import check_out
 

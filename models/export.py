@@ -29,8 +29,8 @@ from models.bundle import EXAMPLE, WEIGHTS, BundleConfig
 from models.find import find_bundle
 from models.settings import ExportSettings
 from models.weights import Bundle, load_bundle
-from pipelines.batches import assemble
 from pipelines.errors import BundleError, SettingsError
+from pipelines.feeding.batches import assemble
 from pipelines.files import write_whole
 from pipelines.pixels.patch import Patch, read_stack
 from pipelines.summary import check_out

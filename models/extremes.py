@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from models.predictions import Predictions
 from pipelines.bands import BAND_SETS
 from pipelines.errors import PredictionsError
-from pipelines.feed import Rows
+from pipelines.feeding.rows import Rows
 
 TRUE_COLOUR = BAND_SETS["rgb"]
 

@@ -26,14 +26,14 @@ from models.extremes import Example, bands_shown, colour_of, extremes, match, pi
 from models.overlay import Explained, draw_overlay
 from models.predictions import Predictions
 from models.weights import Bundle
-from pipelines.batches import assemble
 from pipelines.dataset.manifest import open_dataset
 from pipelines.drawing.canvas import png_of
 from pipelines.errors import BundleError
-from pipelines.feed import Rows
+from pipelines.feeding.batches import assemble
+from pipelines.feeding.rows import Rows
+from pipelines.feeding.streamed import open_stream
 from pipelines.files import exclusive, write_whole
 from pipelines.location import Location
-from pipelines.stream import open_stream
 
 PAGES, ACTIVATIONS = "gradcam_visualizations", "activations.pdf"
 TITLES = {"gradcam": "Grad-CAM", "ablationcam": "Ablation-CAM"}

@@ -19,7 +19,7 @@ from models.settings import TrainSettings
 from models.zoo import ReflectanceNet, create_net
 from pipelines.bands import is_coarse, parse_bands
 from pipelines.dataset.manifest import Manifest
-from pipelines.feed import Rows
+from pipelines.feeding.rows import Rows
 from pipelines.pixels.patch import Patch
 
 

@@ -33,10 +33,10 @@ from models.settings import TrainSettings
 from models.state import capture, restore
 from models.team import ALONE, Team
 from models.zoo import ReflectanceNet
-from pipelines.batches import Batches
 from pipelines.errors import SettingsError, TrainingError
-from pipelines.feed import Rows
-from pipelines.plan import Plan
+from pipelines.feeding.batches import Batches
+from pipelines.feeding.epoch_order import Plan
+from pipelines.feeding.rows import Rows
 
 _CALM = "Lower the learning rate, and check the data with `landsweep data check`."
 _HALF = "Lower the learning rate, or use --precision bf16, whose range is that of fp32."

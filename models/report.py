@@ -31,9 +31,9 @@ from pipelines.dataset.manifest import open_dataset
 from pipelines.drawing.canvas import png_of
 from pipelines.drawing.fonts import unwritable
 from pipelines.errors import PredictionsError, ShardError, nearest
-from pipelines.feed import Rows
+from pipelines.feeding.rows import Rows
+from pipelines.feeding.streamed import open_stream
 from pipelines.files import commit, exclusive, write_whole
-from pipelines.stream import open_stream
 from pipelines.summary import check_out
 
 FIGURES = "visualizations"

@@ -34,9 +34,9 @@ from models.settings import AssessSettings
 from models.weights import Bundle, load_bundle
 from pipelines.dataset.manifest import open_dataset
 from pipelines.drawing.fonts import unwritable
+from pipelines.feeding.streamed import open_stream
 from pipelines.files import write_whole
 from pipelines.location import Location
-from pipelines.stream import open_stream
 from pipelines.summary import check_out
 
 CALIBRATION = "calibration.json"

@@ -68,7 +68,7 @@ class Team:
         return found
 
     def join(self, mine: NDArray[np.float32], rows: int, batch_size: int) -> NDArray[np.float32]:
-        """Put together what each process made of its share of every batch (`pipelines.plan`), in the rows' order."""
+        """Put together what each process made of its share of every batch, as `Plan` dealt it, in the rows' order."""
         if self.size == 1:
             return mine
         parts = self.gather(mine)

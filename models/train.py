@@ -32,10 +32,10 @@ from models.zoo import plan
 from pipelines.bands import parse_bands
 from pipelines.dataset.manifest import Manifest, open_dataset
 from pipelines.errors import InputError, ServiceError, SettingsError, ShardError, TrainingError
+from pipelines.feeding.open_rows import choose, open_rows
 from pipelines.files import exclusive
 from pipelines.location import locate
 from pipelines.pixels.patch import read_stack
-from pipelines.rows import choose, open_rows
 from pipelines.summary import check_out
 
 Progress = Callable[[int, int], None]

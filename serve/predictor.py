@@ -17,7 +17,7 @@ from torch import Tensor
 from models.device import pick_device
 from models.explain import explain
 from models.weights import load_bundle
-from pipelines.batches import assemble
+from pipelines.feeding.batches import assemble
 from pipelines.pixels.patch import Patch
 from serve.schema import LabelPrediction
 

@@ -86,7 +86,7 @@ def write_fresh_bundle(folder: Path, shards: Path, *, bands: str, seed: int) -> 
     from models.weights import write_bundle
     from models.zoo import create_net
     from pipelines.dataset.manifest import open_dataset
-    from pipelines.feed import read_split
+    from pipelines.feeding.rows import read_split
     from pipelines.pixels.patch import Patch
 
     manifest = open_dataset(shards)

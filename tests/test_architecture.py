@@ -24,7 +24,7 @@ UI_MAY_IMPORT = {"serve.client", "serve.schema", "serve.settings", "tune.study",
 MAY_IMPORT_RAY = {
     "pipelines/cluster.py",
     "pipelines/pack_job.py",
-    "pipelines/share.py",
+    "pipelines/feeding/shared.py",
     "tune/distributed.py",
     "tune/progress.py",
     "tune/search.py",

@@ -41,7 +41,7 @@ from models.train import Progress, Tell, fit_run
 from pipelines.cluster import ray_cluster
 from pipelines.dataset.manifest import open_dataset
 from pipelines.errors import LandsweepError, SettingsError, TrainingError
-from pipelines.plan import Plan
+from pipelines.feeding.epoch_order import Plan
 
 _LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 LOOPBACK = {"GLOO_SOCKET_IFNAME": _LOOPBACK, "NCCL_SOCKET_IFNAME": _LOOPBACK}

@@ -133,7 +133,7 @@ def _tune(
 ) -> None:
     from ray import tune as raytune
 
-    from pipelines.share import feed
+    from pipelines.feeding.shared import feed
     from tune.progress import ProgressTable
     from tune.searcher import StudySearcher
     from tune.trial import run_trial

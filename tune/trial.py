@@ -26,7 +26,7 @@ from models.settings import TrainSettings
 from models.weights import write_bundle
 from pipelines.bands import parse_bands
 from pipelines.errors import LandsweepError
-from pipelines.share import Feed
+from pipelines.feeding.shared import Feed
 from tune.settings import SearchSettings
 
 STATE, BUNDLE = "state.pt", "best"

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from benchmarks.loops import LOADER, OURS, READY, Ours, Target, Theirs, check, loops, make_rows, new_net, plain_net
 from pipelines.bands import ALL_BANDS
-from pipelines.batches import assemble
-from pipelines.feed import Chunk, Split
+from pipelines.feeding.batches import assemble
+from pipelines.feeding.rows import Chunk, Split
 
 TARGET = Target(torch.device("cpu"), "fp32")
 

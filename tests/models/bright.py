@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.dataset.part_file import write_part
-from pipelines.feed import Split
+from pipelines.feeding.rows import Split
 from tests.fakes import write_manifest
 
 SIZES = {"B04": 24, "B05": 12}

@@ -17,7 +17,7 @@ from models.metrics import score
 from models.recipe import Recipe
 from models.settings import Augment, TrainSettings
 from models.weights import write_bundle
-from pipelines.batches import assemble
+from pipelines.feeding.batches import assemble
 from pipelines.pixels.patch import Patch
 from tests.models.seen import fresh
 

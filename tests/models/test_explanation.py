@@ -26,9 +26,9 @@ from models.weights import Bundle, load_bundle, write_bundle
 from models.zoo import create_net
 from pipelines.dataset.manifest import open_dataset
 from pipelines.errors import BundleError, PredictionsError, SettingsError
-from pipelines.feed import Chunk, Split
+from pipelines.feeding.rows import Chunk, Split
+from pipelines.feeding.streamed import open_stream
 from pipelines.pixels.patch import Patch
-from pipelines.stream import open_stream
 from tests.fakes import write_dataset
 from tests.models.bright import LABELS, write_bright
 from tests.models.seen import bundle_of

@@ -36,7 +36,7 @@ from models.threshold_curves import best_f1, draw_thresholds, rates
 from pipelines.archives.corine import CORINE_NAMES
 from pipelines.drawing.canvas import png_of
 from pipelines.errors import PredictionsError
-from pipelines.feed import Split
+from pipelines.feeding.rows import Split
 from pipelines.labels import LABEL_NAMES
 from tests.models.made_up import made_up, permuted
 

@@ -20,7 +20,7 @@ from pipelines.archives.catalogue import SPLITS, Catalogue
 from pipelines.archives.detect import read_archive
 from pipelines.dataset.manifest import MANIFEST, Manifest, open_dataset
 from pipelines.errors import ArchiveError, ShardError
-from pipelines.feed import read_split
+from pipelines.feeding.rows import read_split
 from pipelines.ingest import agree, ingest, plan_of
 from pipelines.pack import RECORDS
 from pipelines.settings import IngestSettings

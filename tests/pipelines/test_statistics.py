@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipelines.dataset.manifest import MANIFEST, Manifest, Part, open_dataset
 from pipelines.dataset.part_file import write_part
 from pipelines.errors import ShardError
-from pipelines.feed import read_split
+from pipelines.feeding.rows import read_split
 from pipelines.ingest import ingest
 from pipelines.settings import IngestSettings
 from pipelines.statistics import DatasetStatistics, GroupStatistics, measure

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.batches import Batches
 from pipelines.dataset.manifest import open_dataset
-from pipelines.feed import Chunk, Rows, read_split
-from pipelines.plan import Plan
-from pipelines.stream import Stream, open_stream
+from pipelines.feeding.batches import Batches
+from pipelines.feeding.epoch_order import Plan
+from pipelines.feeding.rows import Chunk, Rows, read_split
+from pipelines.feeding.streamed import Stream, open_stream
 from tests.fakes import write_dataset
 
 ROWS = 230

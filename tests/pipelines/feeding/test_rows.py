@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.bands import ALL_BANDS
-from pipelines.batches import Batches, assemble, repeat_on_device
 from pipelines.dataset.manifest import MANIFEST, open_dataset
 from pipelines.errors import PatchError, ShardError
-from pipelines.feed import Split, read_split
+from pipelines.feeding.batches import Batches, assemble, repeat_on_device
+from pipelines.feeding.rows import Split, read_split
+from pipelines.feeding.shared import Shared, Streamed, feed
 from pipelines.files import write_whole
-from pipelines.share import Shared, Streamed, feed
 from tests.fakes import write_dataset
 
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipelines.errors import PatchError
-from pipelines.feed import Rows
-from pipelines.plan import ALL, Plan
-from pipelines.prefetch import prefetch
+from pipelines.feeding.epoch_order import ALL, Plan
+from pipelines.feeding.prefetch import prefetch
+from pipelines.feeding.rows import Rows
 
 AHEAD = 2
 """Batches made while one is used."""

@@ -17,9 +17,9 @@ import numpy as np
 
 from pipelines.cluster import own_errors
 from pipelines.dataset.manifest import Manifest, Part, open_dataset
-from pipelines.feed import Chunk, Rows, Split, read_chunks
+from pipelines.feeding.rows import Chunk, Rows, Split, read_chunks
+from pipelines.feeding.streamed import open_stream
 from pipelines.location import Location, locate
-from pipelines.stream import open_stream
 
 if TYPE_CHECKING:
     import ray

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.prefetch import prefetch
+from pipelines.feeding.prefetch import prefetch
 
 
 def running() -> int:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from pipelines.dataset.manifest import open_dataset
 from pipelines.errors import BandError, ShardError
-from pipelines.feed import Chunk, read_chunks, read_split
+from pipelines.feeding.rows import Chunk, read_chunks, read_split
+from pipelines.feeding.streamed import Stream, open_stream
 from pipelines.files import write_whole
-from pipelines.stream import Stream, open_stream
 from tests.fakes import write_dataset
 
 ROWS = 330

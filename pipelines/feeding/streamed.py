@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 from pipelines.dataset.manifest import PACK_HINT, Manifest, Part
 from pipelines.dataset.part_file import OpenPart, decode_columns, open_part
 from pipelines.errors import ShardError
-from pipelines.feed import Chunk, Split, check_bands
+from pipelines.feeding.epoch_order import ALL, Plan
+from pipelines.feeding.rows import Chunk, Split, check_bands
 from pipelines.location import Location, locate
-from pipelines.plan import ALL, Plan
 
 WINDOW_BYTES = 64 * 2**20
 """Native pixels of one window: 410 patches of all bands, 750 of RGB. A stream holds up to two of them."""

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from pipelines.dataset.manifest import Part, open_dataset
 from pipelines.dataset.part_file import decode_columns, open_part
 from pipelines.errors import ShardError
+from pipelines.feeding.epoch_order import ALL, Plan
 from pipelines.location import Location, locate
-from pipelines.plan import ALL, Plan
 
 Chunk = dict[str, NDArray[Any]]
 """Band to (rows, size, size) uint16, `labels` to (rows, classes) uint8, `patch_id` to (rows,) objects."""

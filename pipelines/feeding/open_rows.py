@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 from pipelines.dataset.manifest import Manifest
-from pipelines.feed import Rows, read_split
+from pipelines.feeding.rows import Rows, read_split
+from pipelines.feeding.streamed import open_stream
 from pipelines.location import Location, locate
-from pipelines.stream import open_stream
 
 Mode = Literal["auto", "memory", "streamed"]
 

@@ -9,9 +9,9 @@ import pytest
 
 from pipelines.dataset.manifest import open_dataset
 from pipelines.errors import ShardError
-from pipelines.feed import Split
-from pipelines.rows import choose, machine_memory, native_bytes, open_rows
-from pipelines.stream import Stream
+from pipelines.feeding.open_rows import choose, machine_memory, native_bytes, open_rows
+from pipelines.feeding.rows import Split
+from pipelines.feeding.streamed import Stream
 from tests.fakes import write_dataset
 
 

@@ -1,0 +1,4 @@
+"""Rows of a dataset to batches on the device, wherever the pixels are: in memory, in Ray's object store, in the shards.
+
+Flows in: a dataset folder, splits, bands. Flows out: `Rows`, and from them shuffled batches on one grid.
+"""
