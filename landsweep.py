@@ -94,8 +94,8 @@ def check(shards: Annotated[str, typer.Argument(help="dataset folder or its URL"
 
 def _stats(settings: StatsSettings, as_json: AsJson = False) -> None:
     """What a dataset holds, by split and country: patches, labels and their pairs, digital numbers of each band."""
-    from pipelines.statistics import measure
-    from pipelines.summary import band_rows, check_out, class_rows, overview, write_summary
+    from pipelines.statistics.measure import measure
+    from pipelines.statistics.summary import band_rows, check_out, class_rows, overview, write_summary
 
     if settings.out:
         check_out(settings.out)
@@ -385,7 +385,7 @@ def _show_model(settings: ShowSettings, as_json: AsJson = False) -> None:
     """A model's layers with output shapes, parameters and multiply-adds; with --out, a picture of it."""
     from models.summary import layer_rows, overview, summarise
     from pipelines.bands import parse_bands
-    from pipelines.summary import check_out
+    from pipelines.statistics.summary import check_out
 
     if settings.out:
         check_out(str(settings.out))

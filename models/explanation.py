@@ -32,7 +32,7 @@ from pipelines.errors import SettingsError
 from pipelines.feeding.batches import assemble
 from pipelines.feeding.rows import Rows
 from pipelines.files import write_whole
-from pipelines.summary import check_out
+from pipelines.statistics.summary import check_out
 
 IMPORTANCE = "band_importance"
 

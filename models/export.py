@@ -33,7 +33,7 @@ from pipelines.errors import BundleError, SettingsError
 from pipelines.feeding.batches import assemble
 from pipelines.files import write_whole
 from pipelines.pixels.patch import Patch, read_stack
-from pipelines.summary import check_out
+from pipelines.statistics.summary import check_out
 
 INPUT, OUTPUT = "digital_numbers", "probabilities"
 

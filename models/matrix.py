@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.panels import fold
 from pipelines.drawing.canvas import blank, ink_on, room_for, signed, wrap
-from pipelines.figures import ANNOTATED, MATRIX_INCHES
+from pipelines.statistics.figures import ANNOTATED, MATRIX_INCHES
 
 _GREY = "#dddddd"
 _LEAST_INCHES = 2.6

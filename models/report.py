@@ -34,7 +34,7 @@ from pipelines.errors import PredictionsError, ShardError, nearest
 from pipelines.feeding.rows import Rows
 from pipelines.feeding.streamed import open_stream
 from pipelines.files import commit, exclusive, write_whole
-from pipelines.summary import check_out
+from pipelines.statistics.summary import check_out
 
 FIGURES = "visualizations"
 

@@ -37,7 +37,7 @@ from pipelines.drawing.fonts import unwritable
 from pipelines.feeding.streamed import open_stream
 from pipelines.files import write_whole
 from pipelines.location import Location
-from pipelines.summary import check_out
+from pipelines.statistics.summary import check_out
 
 CALIBRATION = "calibration.json"
 OTHER_DATA = "this is not the dataset that the model was trained on"

@@ -33,7 +33,7 @@ from pipelines.dataset.manifest import Manifest
 from pipelines.errors import SettingsError, TrainingError
 from pipelines.files import write_whole
 from pipelines.settings import Settings
-from pipelines.summary import check_out
+from pipelines.statistics.summary import check_out
 
 LOGS = "logs"
 

@@ -36,7 +36,7 @@ from pipelines.feeding.open_rows import choose, open_rows
 from pipelines.files import exclusive
 from pipelines.location import locate
 from pipelines.pixels.patch import read_stack
-from pipelines.summary import check_out
+from pipelines.statistics.summary import check_out
 
 Progress = Callable[[int, int], None]
 Tell = Callable[[str], None]

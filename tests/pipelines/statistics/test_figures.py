@@ -18,13 +18,13 @@ from matplotlib.text import Text
 from PIL import Image
 
 from pipelines.bands import ALL_BANDS
-from pipelines.counts import count_rows
 from pipelines.drawing.canvas import MAX_INCHES, NAME_WIDTH, blank, png_of, wrap
-from pipelines.figures import DRAWERS, draw_figures
 from pipelines.labels import LABEL_NAMES
-from pipelines.statistics import DatasetStatistics, statistics_of
+from pipelines.statistics.counts import count_rows
+from pipelines.statistics.figures import DRAWERS, draw_figures
+from pipelines.statistics.measure import DatasetStatistics, statistics_of
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LONGEST = max(LABEL_NAMES, key=len)
 AWKWARD = ("a $\\bad{ name$ that is no formula", "x" * 90, "a class whose name goes on and on and on " * 5)
 
@@ -130,5 +130,5 @@ def test_same_statistics_give_the_same_bytes() -> None:
 
 
 def test_pyplot_and_its_global_state_stay_out() -> None:
-    code = "import sys, pipelines.figures as f; sys.exit('matplotlib.pyplot' in sys.modules)"
+    code = "import sys, pipelines.statistics.figures as f; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -17,12 +17,12 @@ from operator import add
 import numpy as np
 from pydantic import Field
 
-from pipelines.counts import BIN_WIDTH, BINS, BandCounts, Counts, count_rows
 from pipelines.dataset.manifest import PACK_HINT, Manifest, Part, open_dataset
 from pipelines.dataset.part_file import decode_columns, open_part
 from pipelines.errors import ShardError
 from pipelines.location import Location, locate
 from pipelines.settings import Settings
+from pipelines.statistics.counts import BIN_WIDTH, BINS, BandCounts, Counts, count_rows
 
 Found = dict[str, Counts]
 """Country to what its patches add up to."""

@@ -13,7 +13,7 @@ from typing import Any
 from pipelines.errors import SettingsError
 from pipelines.files import write_whole
 from pipelines.location import Location, locate
-from pipelines.statistics import DatasetStatistics
+from pipelines.statistics.measure import DatasetStatistics
 
 NUMBERS = "statistics.json"
 
@@ -46,7 +46,7 @@ def write_summary(out: Location | str, statistics: DatasetStatistics) -> list[st
     from pipelines.drawing.canvas import (
         png_of,  # not at the top: matplotlib takes a second to import, and rows do without
     )
-    from pipelines.figures import DRAWERS, draw_figures
+    from pipelines.statistics.figures import DRAWERS, draw_figures
 
     folder = locate(out)
     pictures = {f"{name}.png": png_of(figure) for name, figure in draw_figures(statistics).items()}

@@ -28,7 +28,7 @@ from pipelines.drawing.canvas import (
     tidy,
     wrap,
 )
-from pipelines.statistics import BandStatistics, DatasetStatistics
+from pipelines.statistics.measure import BandStatistics, DatasetStatistics
 
 ANNOTATED = 40
 """Classes up to which a matrix has its numbers written into it."""

@@ -16,7 +16,7 @@ from pipelines.errors import ShardError
 from pipelines.feeding.rows import read_split
 from pipelines.ingest import ingest
 from pipelines.settings import IngestSettings
-from pipelines.statistics import DatasetStatistics, GroupStatistics, measure
+from pipelines.statistics.measure import DatasetStatistics, GroupStatistics, measure
 from tests.fakes import write_dataset
 
 SIZES = {"B02": 6, "B05": 3}

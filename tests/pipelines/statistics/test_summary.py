@@ -11,11 +11,11 @@ import pytest
 from upath import UPath
 
 from pipelines.errors import SettingsError
-from pipelines.statistics import DatasetStatistics, measure
-from pipelines.summary import NUMBERS, band_rows, check_out, class_rows, overview, write_summary
+from pipelines.statistics.measure import DatasetStatistics, measure
+from pipelines.statistics.summary import NUMBERS, band_rows, check_out, class_rows, overview, write_summary
 from tests.fakes import write_dataset
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ALL_FILES = {
     f"{name}.png"
     for name in ("label_counts", "labels_per_patch", "co_occurrence", "countries", "histograms", "spectrum")
