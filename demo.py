@@ -70,7 +70,7 @@ def _sample(settings: DemoSettings, archive: Path, say: Callable[[str, str], Non
 
 def _ingest(archive: Path, shards: Path, say: Callable[[str, str], None]) -> None:
     from pipelines.dataset.manifest import MANIFEST
-    from pipelines.ingest import ingest
+    from pipelines.packing.ingest import ingest
 
     if not (shards / MANIFEST).is_file():
         say("ingest", f"packing {archive} into {shards} with Ray Data")

@@ -72,7 +72,7 @@ def _download(settings: DownloadSettings, as_json: AsJson = False) -> None:
 
 def _ingest(settings: IngestSettings, as_json: AsJson = False) -> None:
     """Pack an archive into shards, in parallel."""
-    from pipelines.ingest import ingest
+    from pipelines.packing.ingest import ingest
 
     with progress_bar("patches") as progress:
         manifest = ingest(settings, progress)

@@ -36,7 +36,7 @@ from pipelines.archives.bigearthnet_v2 import IMAGES, METADATA
 from pipelines.bands import ALL_BANDS, SENTINEL2
 from pipelines.cluster import prepare, ray_cluster
 from pipelines.dataset.manifest import open_dataset
-from pipelines.ingest import ingest
+from pipelines.packing.ingest import ingest
 from pipelines.settings import IngestSettings
 
 BYTES, ONE, TWO = "bytes alone, 2 processes", "rasterio loop, 1 process", "rasterio loop, 2 processes"

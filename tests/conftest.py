@@ -43,7 +43,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def shards(archive: Path, ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The archive's dataset folder."""
-    from pipelines.ingest import ingest
+    from pipelines.packing.ingest import ingest
 
     out = tmp_path_factory.mktemp("ingest") / "shards"
     ingest(IngestSettings(source=archive, out=out, rows_per_part=20))

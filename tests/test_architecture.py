@@ -23,7 +23,7 @@ ALLOWED = {
 UI_MAY_IMPORT = {"serve.client", "serve.schema", "serve.settings", "tune.study", "tune.settings"}
 MAY_IMPORT_RAY = {
     "pipelines/cluster.py",
-    "pipelines/pack_job.py",
+    "pipelines/packing/ray_job.py",
     "pipelines/feeding/shared.py",
     "tune/distributed.py",
     "tune/progress.py",

@@ -27,7 +27,7 @@ from models.zoo import ReflectanceNet, plan
 from pipelines.errors import BundleError, SettingsError, StorageError
 from pipelines.pixels.patch import Patch
 from tests.models.seen import LABELS, bundle_of, corners, fresh
-from tests.pipelines.small_disk import small_disk
+from tests.pipelines.packing.small_disk import small_disk
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

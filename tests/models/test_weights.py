@@ -14,7 +14,7 @@ from models.weights import load_bundle, recover_bundle, write_bundle
 from models.zoo import ReflectanceNet, create_net
 from pipelines.errors import BundleError, StorageError
 from pipelines.pixels.patch import Patch
-from tests.pipelines.small_disk import grow, small_disk
+from tests.pipelines.packing.small_disk import grow, small_disk
 
 LABELS = ["one", "two"]
 

@@ -16,7 +16,7 @@ import pytest
 
 from pipelines.errors import BusyError, StorageError
 from pipelines.files import exclusive, sha256_of, write_whole
-from tests.pipelines.small_disk import grow, small_disk
+from tests.pipelines.packing.small_disk import grow, small_disk
 
 
 def test_content_is_written_and_replaced_with_nothing_beside_it(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from models.report import METRIC_FILES
 from models.weights import load_bundle
 from pipelines.errors import BandError, BusyError, SettingsError, StudyError, TrainingError
 from pipelines.files import exclusive
-from pipelines.ingest import ingest
+from pipelines.packing.ingest import ingest
 from pipelines.settings import IngestSettings
 from tests.models.bright import write_bright
 from tests.models.events import read_graph

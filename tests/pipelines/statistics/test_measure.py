@@ -14,7 +14,7 @@ from pipelines.dataset.manifest import MANIFEST, Manifest, Part, open_dataset
 from pipelines.dataset.part_file import write_part
 from pipelines.errors import ShardError
 from pipelines.feeding.rows import read_split
-from pipelines.ingest import ingest
+from pipelines.packing.ingest import ingest
 from pipelines.settings import IngestSettings
 from pipelines.statistics.measure import DatasetStatistics, GroupStatistics, measure
 from tests.fakes import write_dataset

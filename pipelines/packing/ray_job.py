@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from pipelines.archives.catalogue import Catalogue
 from pipelines.cluster import own_errors, ray_cluster
 from pipelines.location import Location, fetcher
-from pipelines.pack import PartRecord, PartTask, pack_part
-from pipelines.tar_parts import MakeTask, Passed, tar_parts
+from pipelines.packing.from_tar import MakeTask, Passed, tar_parts
+from pipelines.packing.part import PartRecord, PartTask, pack_part
 
 _TAR_CPUS = 0.5
 """Unlike a packer's 1, or Ray Data would fuse the two into one task, and nothing would be parallel."""

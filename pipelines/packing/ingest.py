@@ -19,11 +19,11 @@ from pipelines.dataset.manifest import MANIFEST, Manifest, open_dataset
 from pipelines.errors import ArchiveError, ShardError
 from pipelines.files import asides, exclusive, write_whole
 from pipelines.location import Location, locate, reach, remove_tree
-from pipelines.pack import RECORDS, PartRecord, PartTask
-from pipelines.pack_job import pack_files, pack_tar
+from pipelines.packing.from_tar import MakeTask, Passed
+from pipelines.packing.part import RECORDS, PartRecord, PartTask
+from pipelines.packing.ray_job import pack_files, pack_tar
+from pipelines.packing.tally import tally
 from pipelines.settings import IngestSettings
-from pipelines.tally import tally
-from pipelines.tar_parts import MakeTask, Passed
 
 Progress = Callable[[int, int], None]
 """Called with patches done and patches in all."""

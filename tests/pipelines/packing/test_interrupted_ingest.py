@@ -16,13 +16,13 @@ import pytest
 
 from pipelines.dataset.manifest import MANIFEST, Manifest, check_dataset
 from pipelines.errors import BusyError, StorageError
-from pipelines.ingest import ingest
-from pipelines.pack import RECORDS
+from pipelines.packing.ingest import ingest
+from pipelines.packing.part import RECORDS
 from pipelines.settings import IngestSettings
-from tests.pipelines.small_disk import grow, small_disk
+from tests.pipelines.packing.small_disk import grow, small_disk
 from tests.ray_head import ray_head
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 KILLS = 10
 SMALL: dict[str, object] = {"bands": "rgb", "rows_per_part": 4}
 

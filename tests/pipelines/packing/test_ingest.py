@@ -21,8 +21,8 @@ from pipelines.archives.detect import read_archive
 from pipelines.dataset.manifest import MANIFEST, Manifest, open_dataset
 from pipelines.errors import ArchiveError, ShardError
 from pipelines.feeding.rows import read_split
-from pipelines.ingest import agree, ingest, plan_of
-from pipelines.pack import RECORDS
+from pipelines.packing.ingest import agree, ingest, plan_of
+from pipelines.packing.part import RECORDS
 from pipelines.settings import IngestSettings
 from tests.fakes import geotiff, rewrite_band
 

@@ -20,15 +20,15 @@ from pipelines.archives.detect import read_archive
 from pipelines.dataset.manifest import MANIFEST, open_dataset
 from pipelines.errors import ArchiveError, PatchError, ServiceError, ShardError
 from pipelines.files import write_whole
-from pipelines.ingest import ingest
 from pipelines.location import MAX_FILE_BYTES, fetcher, files_below, locate, reach, remove_tree, subfolders
-from pipelines.pack import RECORDS
+from pipelines.packing.ingest import ingest
+from pipelines.packing.part import RECORDS
 from pipelines.settings import IngestSettings, SampleSettings
 from pipelines.synthetic.sample import write_sample
 from tests.fakes import free_port, geotiff
 from tests.ray_head import ray_head
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SETTINGS: dict[str, object] = {"bands": "rgb", "rows_per_part": 2, "seed": 1}
 
 
