@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from models.calibrate import Calibration
 from models.device import own_memory_errors
-from models.team import ALONE, Team
+from models.processes import ALONE, Team
 from models.zoo import ReflectanceNet
 from pipelines.errors import TrainingError
 from pipelines.feeding.batches import Batches

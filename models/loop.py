@@ -28,10 +28,10 @@ from models.ema import Average
 from models.evaluate import Evaluation, evaluate
 from models.losses import create_loss
 from models.optimize import Schedule, create_optimizer
+from models.processes import ALONE, Team
 from models.sampling import sample_weights
 from models.settings import TrainSettings
 from models.state import capture, restore
-from models.team import ALONE, Team
 from models.zoo import ReflectanceNet
 from pipelines.errors import SettingsError, TrainingError
 from pipelines.feeding.batches import Batches

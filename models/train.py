@@ -23,10 +23,10 @@ from models.keep import image_size, net_of
 from models.logs import Log
 from models.loop import Fit
 from models.pretrained import whole_path
+from models.processes import ALONE, Team
 from models.results import headline, score_splits, write_results
 from models.run import Run, begin, folder_of, now, open_run, reopen
 from models.settings import RunSettings
-from models.team import ALONE, Team
 from models.weights import load_bundle, write_bundle
 from models.zoo import plan
 from pipelines.bands import parse_bands

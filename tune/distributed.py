@@ -34,9 +34,9 @@ from ray.train.torch import TorchConfig, TorchTrainer, get_device
 
 from models.epochs import TABLE, read_epochs
 from models.logs import TEXT
+from models.processes import Team
 from models.run import LOGS, Run, open_run
 from models.settings import RunSettings
-from models.team import Team
 from models.train import Progress, Tell, fit_run
 from pipelines.cluster import ray_cluster
 from pipelines.dataset.manifest import open_dataset
