@@ -368,7 +368,7 @@ app.command("export")(flags_of(ExportSettings, _export, arguments=("source",)))
 @models.command("list")
 def list_models(as_json: AsJson = False) -> None:
     """The models that have a short name; any other classification model of timm goes by timm's name."""
-    from models.catalog import MODELS
+    from models.nets.catalog import MODELS
 
     rows: list[dict[str, Any]] = [
         {"name": name, "what": each.what, "timm": each.timm or None} for name, each in MODELS.items()
@@ -383,7 +383,7 @@ def list_models(as_json: AsJson = False) -> None:
 
 def _show_model(settings: ShowSettings, as_json: AsJson = False) -> None:
     """A model's layers with output shapes, parameters and multiply-adds; with --out, a picture of it."""
-    from models.summary import layer_rows, overview, summarise
+    from models.nets.layers import layer_rows, overview, summarise
     from pipelines.bands import parse_bands
     from pipelines.statistics.summary import check_out
 
@@ -392,7 +392,7 @@ def _show_model(settings: ShowSettings, as_json: AsJson = False) -> None:
     found = summarise(settings.name, parse_bands(settings.bands), settings.size, settings.classes)
     written: dict[str, Any] = {}
     if settings.out:
-        from models.diagram import write_diagram
+        from models.nets.diagram import write_diagram
 
         written = {"out": str(settings.out), "files": write_diagram(found, settings.out)}
     if as_json:

@@ -21,7 +21,7 @@ from rich.table import Table
 from benchmarks.folds import FOLDS, Entry, Fold, Outcome, fit_all, judge, over_seeds, read_folds, spread
 from benchmarks.rounds import Save, show
 from models.baselines import band_statistics
-from models.landnet import SIZES
+from models.nets.landnet import SIZES
 from models.settings import TrainSettings
 
 TIMM_RATE = 1e-3

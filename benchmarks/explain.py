@@ -28,8 +28,8 @@ from benchmarks.rounds import Contender, Go, Rates, Rounds, Save, cores, run_rou
 from models.bundle import BundleConfig
 from models.cam import cam_target
 from models.explain import ABLATIONCAM, GRADCAM, explain
+from models.nets.build import ReflectanceNet
 from models.weights import Bundle
-from models.zoo import ReflectanceNet
 from pipelines.bands import ALL_BANDS, PATCH_SIZE
 from pipelines.labels import LABEL_NAMES
 

@@ -26,8 +26,8 @@ from rich.console import Console
 
 from models.loop import Fit
 from models.metrics import score
+from models.nets.build import ReflectanceNet, create_net
 from models.settings import TrainSettings
-from models.zoo import ReflectanceNet, create_net
 from pipelines.dataset.manifest import open_dataset
 from pipelines.feeding.open_rows import open_rows
 from pipelines.feeding.rows import Chunk, Split

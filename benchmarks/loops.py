@@ -24,8 +24,8 @@ from benchmarks.plain_loop import Batch, Plain, Stacked, loading, lying_ready
 from benchmarks.rounds import Clock, Run
 from models.device import DTYPES
 from models.loop import Fit
+from models.nets.build import ReflectanceNet, create_net
 from models.settings import Augment, TrainSettings
-from models.zoo import ReflectanceNet, create_net
 from pipelines.bands import ALL_BANDS, PATCH_SIZE, SENTINEL2
 from pipelines.dataset.part_file import ROWS_PER_GROUP
 from pipelines.feeding.batches import AHEAD, assemble

@@ -12,8 +12,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from models.landnet import Block, LandNet, Stem
-from models.zoo import ReflectanceNet
+from models.nets.build import ReflectanceNet
+from models.nets.landnet import Block, LandNet, Stem
 
 RATIO = 8
 """Channels to those that squeeze and excitation squeezes them to."""

@@ -29,8 +29,8 @@ from rich.table import Table
 from benchmarks.loops import LOADER, OURS, READY, Target, loops, make_rows
 from benchmarks.operations import Operations, count_operations, matrix_peak
 from benchmarks.rounds import Rates, Rounds, Save, cores, show
-from models.catalog import MODELS
 from models.device import own_memory_errors, pick_device
+from models.nets.catalog import MODELS
 from pipelines.bands import ALL_BANDS, PATCH_SIZE
 from pipelines.errors import TrainingError
 from pipelines.feeding.rows import Chunk

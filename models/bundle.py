@@ -20,7 +20,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
-from models.recipe import Recipe
+from models.nets.recipe import Recipe
 from pipelines.errors import BundleError
 from pipelines.files import sha256_of
 from pipelines.settings import Settings

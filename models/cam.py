@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
-from models.landnet import SIZES
+from models.nets.landnet import SIZES
 from pipelines.errors import SettingsError
 
 if TYPE_CHECKING:
-    from models.zoo import ReflectanceNet
+    from models.nets.build import ReflectanceNet
 
 Reshape = Callable[[Tensor], Tensor]
 
@@ -44,7 +44,7 @@ def cam_target(architecture: str, net: ReflectanceNet) -> tuple[nn.Module, Resha
     backbone = net.backbone
     if architecture in SIZES:
         return backbone.get_submodule("features"), None
-    from models.families import family
+    from models.nets.families import family
 
     kind = family(net.recipe.timm)
     if kind in _LAYERS:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from models.catalog import MODELS
 from models.measures import METRICS
+from models.nets.catalog import MODELS
 from models.settings import TrainSettings
 from pipelines.bands import SENTINEL2
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from models.calibrate import Calibration
 from models.device import own_memory_errors
+from models.nets.build import ReflectanceNet
 from models.processes import ALONE, Team
-from models.zoo import ReflectanceNet
 from pipelines.errors import TrainingError
 from pipelines.feeding.batches import Batches
 from pipelines.feeding.epoch_order import Plan

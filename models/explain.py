@@ -26,8 +26,8 @@ from torch.nn import functional
 
 from models.cam import cam_target
 from models.device import own_memory_errors
+from models.nets.build import ReflectanceNet
 from models.weights import Bundle
-from models.zoo import ReflectanceNet
 from pipelines.errors import BundleError, LabelError, SettingsError, nearest
 
 Maps = NDArray[np.float32]

@@ -29,7 +29,7 @@ from tensorboardX.record_writer import masked_crc32c
 from torch import Tensor
 from torch.overrides import TorchFunctionMode, resolve_name
 
-from models.zoo import ReflectanceNet
+from models.nets.build import ReflectanceNet
 
 FILE = "tensorboard_graphs/events.out.tfevents.net"
 INPUT, OUTPUT = "patches", "logits"

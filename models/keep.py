@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from models.bundle import BundleConfig
 from models.calibrate import Calibration
+from models.nets.build import ReflectanceNet, create_net
 from models.settings import TrainSettings
-from models.zoo import ReflectanceNet, create_net
 from pipelines.bands import is_coarse, parse_bands
 from pipelines.dataset.manifest import Manifest
 from pipelines.feeding.rows import Rows

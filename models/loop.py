@@ -27,12 +27,12 @@ from models.device import autocast, own_compile_errors, own_memory_errors, tuned
 from models.ema import Average
 from models.evaluate import Evaluation, evaluate
 from models.losses import create_loss
+from models.nets.build import ReflectanceNet
 from models.optimize import Schedule, create_optimizer
 from models.processes import ALONE, Team
 from models.sampling import sample_weights
 from models.settings import TrainSettings
 from models.state import capture, restore
-from models.zoo import ReflectanceNet
 from pipelines.errors import SettingsError, TrainingError
 from pipelines.feeding.batches import Batches
 from pipelines.feeding.epoch_order import Plan

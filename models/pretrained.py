@@ -28,9 +28,9 @@ from models.adapt import RGB, Inputs, LoadReport, adapt
 from models.bundle import WEIGHTS, check_bundle
 from models.find import bundle_of_weights, find_bundle
 from models.hub import Hub
-from models.landnet import SIZES, LandNet, band_layers
-from models.recipe import Recipe
-from models.zoo import ReflectanceNet, coarse_channels, plan
+from models.nets.build import ReflectanceNet, coarse_channels, plan
+from models.nets.landnet import SIZES, LandNet, band_layers
+from models.nets.recipe import Recipe
 from pipelines.errors import SettingsError
 
 HUB = "hub"

@@ -22,13 +22,13 @@ from models.find import BEST_ACC, RESULTS
 from models.keep import image_size, net_of
 from models.logs import Log
 from models.loop import Fit
+from models.nets.build import plan
 from models.pretrained import whole_path
 from models.processes import ALONE, Team
 from models.results import headline, score_splits, write_results
 from models.run import Run, begin, folder_of, now, open_run, reopen
 from models.settings import RunSettings
 from models.weights import load_bundle, write_bundle
-from models.zoo import plan
 from pipelines.bands import parse_bands
 from pipelines.dataset.manifest import Manifest, open_dataset
 from pipelines.errors import InputError, ServiceError, SettingsError, ShardError, TrainingError

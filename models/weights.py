@@ -25,7 +25,7 @@ from safetensors.torch import load_file, save_file
 
 from models.bundle import CARD, CONFIG, EXAMPLE, METRICS, WEIGHTS, BundleConfig, check_bundle, config_text
 from models.card import model_card
-from models.zoo import ReflectanceNet, assemble, plan
+from models.nets.build import ReflectanceNet, assemble, plan
 from pipelines.errors import BundleError, SettingsError
 from pipelines.files import commit, full, sha256_of, sync
 from pipelines.pixels.patch import Patch, write_stack

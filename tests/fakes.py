@@ -83,8 +83,8 @@ def write_fresh_bundle(folder: Path, shards: Path, *, bands: str, seed: int) -> 
     """A landnet bundle with fresh weights, and the metrics that these reach."""
     from models.bundle import BundleConfig
     from models.metrics import score
+    from models.nets.build import create_net
     from models.weights import write_bundle
-    from models.zoo import create_net
     from pipelines.dataset.manifest import open_dataset
     from pipelines.feeding.rows import read_split
     from pipelines.pixels.patch import Patch

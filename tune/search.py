@@ -106,7 +106,7 @@ def _end_running(study: optuna.study.Study, reason: str) -> None:
 def _check(settings: SearchSettings, manifest: Manifest) -> tuple[str, ...]:
     """Check what only the dataset, the zoo and the environment know; returns all bands that any trial may ask for."""
     from models.keep import image_size, net_of
-    from models.zoo import plan
+    from models.nets.build import plan
 
     union = dict.fromkeys(band for choice in settings.space.bands for band in parse_bands(choice, manifest.band_names))
     for model in settings.space.model:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from models.bundle import BundleConfig
+from models.nets.build import ReflectanceNet, create_net
 from models.weights import Bundle
-from models.zoo import ReflectanceNet, create_net
 
 BANDS = ("B04", "B05")
 LABELS = ("Bright corner", "Dark corner")

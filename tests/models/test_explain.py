@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from models.cam import cam_target
 from models.explain import METHODS, HeatMap, explain, explain_each
+from models.nets.build import ReflectanceNet
 from models.weights import Bundle
-from models.zoo import ReflectanceNet
 from pipelines.errors import BundleError, LabelError, SettingsError
 from tests.models.seen import CORNER, LABELS, corners, fresh, learned
 

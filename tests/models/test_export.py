@@ -21,9 +21,9 @@ from typer.testing import CliRunner
 from landsweep import app
 from models.bundle import EXAMPLE, WEIGHTS, config_text, read_config
 from models.export import INPUT, OUTPUT, TOLERANCE, export_onnx, write_onnx
+from models.nets.build import ReflectanceNet, plan
 from models.settings import ExportSettings
 from models.weights import Bundle, load_bundle, write_bundle
-from models.zoo import ReflectanceNet, plan
 from pipelines.errors import BundleError, SettingsError, StorageError
 from pipelines.pixels.patch import Patch
 from tests.models.seen import LABELS, bundle_of, corners, fresh

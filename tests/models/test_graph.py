@@ -11,7 +11,7 @@ from tensorboardX.proto.node_def_pb2 import NodeDef
 from torch import Tensor, nn
 
 from models.graph import INPUT, OUTPUT, graph_file
-from models.zoo import ReflectanceNet, create_net
+from models.nets.build import ReflectanceNet, create_net
 from tests.models.events import read_graph
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.importance import BandImportance, band_importance, draw_importance
+from models.nets.build import ReflectanceNet
 from models.weights import Bundle
-from models.zoo import ReflectanceNet
 from pipelines.drawing.canvas import png_of, signed
 from pipelines.errors import ShardError
 from tests.models.seen import bundle_of, fresh

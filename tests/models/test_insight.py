@@ -12,9 +12,9 @@ from models.assess import examine
 from models.gradcam_pages import ACTIVATIONS, PAGES
 from models.graph import FILE
 from models.insight import write_insight
-from models.recipe import Recipe
+from models.nets.build import ReflectanceNet
+from models.nets.recipe import Recipe
 from models.weights import Bundle
-from models.zoo import ReflectanceNet
 from pipelines.dataset.manifest import open_dataset
 from pipelines.errors import StorageError
 from tests.models.bright import LABELS, write_bright

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from models.keep import net_of
+from models.nets.build import coarse_channels
 from models.settings import TrainSettings
-from models.zoo import coarse_channels
 from pipelines.dataset.manifest import open_dataset
 from tests.fakes import write_dataset
 

@@ -15,8 +15,8 @@ from models.device import pick_device
 from models.evaluate import evaluate
 from models.loop import EpochResult, Fit
 from models.losses import MAX_WEIGHT, positive_weights
+from models.nets.build import ReflectanceNet, create_net
 from models.settings import TrainSettings
-from models.zoo import ReflectanceNet, create_net
 from pipelines.errors import SettingsError, TrainingError
 from tests.models.bright import bright_or_dark
 

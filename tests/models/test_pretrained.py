@@ -20,14 +20,14 @@ from torch import Tensor
 
 from models.adapt import CORRELATION, RGB, spread
 from models.hub import Hub
+from models.nets.build import ReflectanceNet, create_net
 from models.pretrained import load_pretrained, read_tensors
 from models.weights import write_bundle
-from models.zoo import ReflectanceNet, create_net
 from pipelines.bands import ALL_BANDS
 from pipelines.errors import BandError, BundleError, LandsweepError, ServiceError, SettingsError
 from tests.damage import damaged
 from tests.fakes import free_port
-from tests.models.test_zoo import config_of, patch_of
+from tests.models.nets.test_build import config_of, patch_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

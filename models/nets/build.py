@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.catalog import MODELS, check_model
-from models.landnet import SIZES, STRIDE, LandNet
-from models.recipe import Recipe
+from models.nets.catalog import MODELS, check_model
+from models.nets.landnet import SIZES, STRIDE, LandNet
+from models.nets.recipe import Recipe
 from pipelines.bands import PATCH_SIZE, is_coarse
 from pipelines.errors import BandError, SettingsError
 
@@ -97,7 +97,7 @@ def create_net(
     """Build a net, its weights drawn from `seed` (without touching the global generator if one is given) or loaded.
 
     Args:
-        name: see `models.catalog.MODELS`, or timm's.
+        name: see `models.nets.catalog.MODELS`, or timm's.
         mean, std: digital numbers, one a band, in the order of the channels.
         bands: names of the channels. By them landnet knows which are coarse, and pretrained weights are matched.
         image_size: pixels a side of the patches; transformers are built for it and take no other.
@@ -144,7 +144,7 @@ def plan(
     check_model(name)
     if name in SIZES:
         return Recipe(multiple=STRIDE, dropout=dropout, drop_path=drop_path, coarse_grid=coarse_grid)
-    from models.families import recipe
+    from models.nets.families import recipe
 
     return recipe(MODELS[name].timm if name in MODELS else name, image_size, dropout=dropout, drop_path=drop_path)
 
@@ -182,6 +182,6 @@ def _backbone(name: str, recipe: Recipe, bands: Sequence[str], num_classes: int)
     if name in SIZES:
         rates = {"dropout": recipe.dropout, "drop_path": recipe.drop_path}
         return LandNet(coarse_channels(bands, recipe), num_classes, SIZES[name], **rates)
-    from models.families import build
+    from models.nets.families import build
 
     return build(recipe, len(bands), num_classes)

@@ -7,9 +7,9 @@ from itertools import chain
 import pytest
 import torch
 
-from models.catalog import MODELS
-from models.landnet import SIZES, Block, LandNet, Stem, band_layers
-from models.zoo import create_net
+from models.nets.build import create_net
+from models.nets.catalog import MODELS
+from models.nets.landnet import SIZES, Block, LandNet, Stem, band_layers
 from pipelines.bands import ALL_BANDS, is_coarse
 
 COARSE = [is_coarse(band) for band in ALL_BANDS]

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from models.summary import Row, Summary
+from models.nets.layers import Row, Summary
 
 CONTAINER = "Sequential"
 

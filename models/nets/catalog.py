@@ -52,7 +52,7 @@ MODELS: dict[str, Architecture] = {
 def check_model(name: str) -> str:
     """Return a name that can be a model's: one of `MODELS`, or one that timm may know.
 
-    Whether timm does know it is said by `models.zoo.plan`, which loads timm.
+    Whether timm does know it is said by `models.nets.build.plan`, which loads timm.
 
     Raises:
         SettingsError: it cannot be a model's name.

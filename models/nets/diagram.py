@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from models.stages import Stage, shape, stages
-from models.summary import Summary
+from models.nets.layers import Summary
+from models.nets.stages import Stage, shape, stages
 from pipelines.drawing.canvas import BLUE, COLOURS, DPI, png_of
 from pipelines.files import write_whole
 

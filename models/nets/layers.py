@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.catalog import MODELS
-from models.recipe import Recipe
-from models.zoo import ReflectanceNet, assemble, plan
+from models.nets.build import ReflectanceNet, assemble, plan
+from models.nets.catalog import MODELS
+from models.nets.recipe import Recipe
 
 Operations = dict[str, dict[Any, int]]
 """Path of a module, from the net's own name on, to kind of operation to how many of it."""

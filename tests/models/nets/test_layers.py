@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from landsweep import main
-from models.catalog import MODELS
-from models.diagram import short, write_diagram
-from models.stages import stages
-from models.summary import Summary, summarise
+from models.nets.catalog import MODELS
+from models.nets.diagram import short, write_diagram
+from models.nets.layers import Summary, summarise
+from models.nets.stages import stages
 from pipelines.bands import ALL_BANDS
 
 Run = Callable[..., tuple[int, str, str]]

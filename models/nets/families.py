@@ -24,8 +24,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from models.catalog import MODELS
-from models.recipe import Recipe
+from models.nets.catalog import MODELS
+from models.nets.recipe import Recipe
 from pipelines.errors import SettingsError
 
 STRIDE = 32
