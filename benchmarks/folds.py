@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from models.loop import Fit
-from models.metrics import score
+from models.measure.metrics import score
 from models.nets.build import ReflectanceNet, create_net
 from models.settings import TrainSettings
 from pipelines.dataset.manifest import open_dataset

@@ -68,7 +68,7 @@ def model_card(config: BundleConfig, metrics: Mapping[str, Any], parameters: int
 
     Args:
         config: all of it but the checksums of files.
-        metrics: split to what `models.metrics.score` gives.
+        metrics: split to what `models.measure.metrics.score` gives.
         parameters: of the net, if somebody counted them.
     """
     sections = {

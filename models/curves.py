@@ -21,8 +21,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from models.measure.operating_points import Sweep, Values
 from models.panels import named, panels, say, thin
-from models.sweep import Sweep, Values
 from pipelines.drawing.canvas import BLUE, COLOURS
 
 GRID: Values = np.linspace(0, 1, 501)

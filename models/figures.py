@@ -20,13 +20,13 @@ from models.co_occurrence import draw_difference, draw_together
 from models.confusion import count_decisions, draw_confusion
 from models.curves import PRECISION_RECALL, ROC, draw_curves
 from models.epochs import Epochs
-from models.extremes import Extremes
 from models.four_fields import draw_four_fields
 from models.gallery import draw_gallery
 from models.learning import draw_learning, shown_columns
-from models.predictions import Predictions
+from models.measure.extremes import Extremes
+from models.measure.operating_points import Sweep, sweep, sweep_classes
+from models.measure.predictions import Predictions
 from models.reliability import draw_reliability, reliability
-from models.sweep import Sweep, sweep, sweep_classes
 from models.threshold_curves import draw_thresholds
 
 

@@ -9,7 +9,7 @@ import textwrap
 
 from matplotlib.figure import Figure
 
-from models.extremes import Example, Extremes
+from models.measure.extremes import Example, Extremes
 from models.panels import fold, heading_room
 from pipelines.drawing.canvas import blank
 

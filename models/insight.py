@@ -16,7 +16,7 @@ from pathlib import Path
 
 from models.gradcam_pages import choose, draw_activations, draw_pages, open_shown, put
 from models.graph import FILE, graph_file
-from models.predictions import Predictions
+from models.measure.predictions import Predictions
 from models.weights import Bundle
 from pipelines.errors import LandsweepError
 from pipelines.location import Location

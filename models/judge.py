@@ -10,9 +10,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from models.calibrate import Calibration, fit_calibration
 from models.loop import EpochResult
-from models.metrics import score
+from models.measure.calibrate import Calibration, fit_calibration
+from models.measure.metrics import score
 from models.settings import FitSettings
 from pipelines.errors import TrainingError
 

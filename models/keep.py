@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle import BundleConfig
-from models.calibrate import Calibration
+from models.measure.calibrate import Calibration
 from models.nets.build import ReflectanceNet, create_net
 from models.settings import TrainSettings
 from pipelines.bands import is_coarse, parse_bands

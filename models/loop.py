@@ -25,8 +25,8 @@ from models.augment import augment
 from models.checkpoint import read_state, write_state
 from models.device import autocast, own_compile_errors, own_memory_errors, tuned_kernels
 from models.ema import Average
-from models.evaluate import Evaluation, evaluate
 from models.losses import create_loss
+from models.measure.evaluate import Evaluation, evaluate
 from models.nets.build import ReflectanceNet
 from models.optimize import Schedule, create_optimizer
 from models.processes import ALONE, Team

@@ -1,7 +1,7 @@
 """What is measured: the one table of metric keys, their meaning, and which way is better. Light to import.
 
-Flows in: nothing. Flows out: `METRICS`, from which `models.metrics` fills its results, a search its choices of what to
-maximise, and the docs their lists.
+Flows in: nothing. Flows out: `METRICS`, from which `models.measure.metrics` fills its results, a search its choices of
+what to maximise, and the docs their lists.
 
 Every metric is of a whole split. `macro` is the mean over classes, each counting the same; `micro` counts each
 decision (one class in one row) the same.

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
-from models.checks import Probabilities
+from models.measure.checks import Probabilities
 from pipelines.drawing.canvas import BLUE, COLOURS, THOUSANDS, blank, tidy
 
 BINS = 15

@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from models.measure.operating_points import Sweep, Values
 from models.panels import named, panels, say
-from models.sweep import Sweep, Values
 from pipelines.drawing.canvas import BLUE, COLOURS
 
 STEPS: Values = np.linspace(0, 1, 201)

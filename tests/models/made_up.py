@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.predictions import Predictions
+from models.measure.predictions import Predictions
 
 
 def made_up(

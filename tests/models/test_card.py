@@ -13,7 +13,7 @@ import yaml
 
 from models.bundle import BundleConfig
 from models.card import model_card
-from models.metrics import score
+from models.measure.metrics import score
 from models.nets.recipe import Recipe
 from models.settings import Augment, TrainSettings
 from models.weights import write_bundle

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.calibrate import fit_thresholds
 from models.device import pick_device
-from models.evaluate import evaluate
 from models.loop import EpochResult, Fit
 from models.losses import MAX_WEIGHT, positive_weights
+from models.measure.calibrate import fit_thresholds
+from models.measure.evaluate import evaluate
 from models.nets.build import ReflectanceNet, create_net
 from models.settings import TrainSettings
 from pipelines.errors import SettingsError, TrainingError

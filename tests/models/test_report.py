@@ -19,10 +19,10 @@ from models.bundle import CONFIG, config_text
 from models.epochs import TABLE, epoch_beside, read_epochs, write_epochs
 from models.figures import DRAWERS
 from models.learning import draw_learning, shown_columns
-from models.metrics import score
-from models.predictions import Predictions
+from models.measure.metrics import score
+from models.measure.prediction_file import read_predictions, write_predictions
+from models.measure.predictions import Predictions
 from models.report import FIGURES, class_rows, measure, report_on, write_report
-from models.saved import read_predictions, write_predictions
 from models.settings import ReportSettings
 from pipelines.drawing.canvas import png_of
 from pipelines.drawing.fonts import unwritable

@@ -17,9 +17,9 @@ from models.epochs import TABLE, read_epochs
 from models.find import RECORD
 from models.graph import FILE
 from models.learning import draw_learning
+from models.measure.prediction_file import read_predictions
 from models.results import score_bundle
 from models.run import folder_of, open_run
-from models.saved import read_predictions
 from models.settings import AssessSettings, RunSettings
 from models.train import scoring_device, train
 from pipelines.drawing.canvas import png_of

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from models.bundle import BundleConfig, check_bundle
-from models.metrics import score
+from models.measure.metrics import score
 from models.nets.build import ReflectanceNet, create_net
 from models.weights import load_bundle, recover_bundle, write_bundle
 from pipelines.errors import BundleError, StorageError

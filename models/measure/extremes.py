@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.predictions import Predictions
+from models.measure.predictions import Predictions
 from pipelines.bands import BAND_SETS
 from pipelines.errors import PredictionsError
 from pipelines.feeding.rows import Rows

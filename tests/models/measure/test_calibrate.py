@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import fbeta_score
 
-from models.calibrate import (
+from models.measure.calibrate import (
     PRIOR_POSITIVES,
     TEMPERATURES,
     Calibration,
@@ -19,7 +19,7 @@ from models.calibrate import (
     fit_temperature,
     fit_thresholds,
 )
-from models.metrics import DEFAULT_THRESHOLD, decide
+from models.measure.metrics import DEFAULT_THRESHOLD, decide
 from pipelines.errors import InputError
 
 Split = tuple[NDArray[np.float32], NDArray[np.uint8]]

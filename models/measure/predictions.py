@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.checks import Probabilities
+from models.measure.checks import Probabilities
 from pipelines.errors import LabelError, PredictionsError, nearest
 
 SPLITS = ("train", "validation", "test")

@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from models.arrays import read_arrays
-from models.metrics import decide
-from models.predictions import SPLITS, Predictions
+from models.measure.metrics import decide
+from models.measure.operating_points import sweep_classes
+from models.measure.prediction_file import read_predictions, write_predictions
+from models.measure.predictions import SPLITS, Predictions
+from models.measure.safe_npy import read_arrays
 from models.report import measure
-from models.saved import read_predictions, write_predictions
-from models.sweep import sweep_classes
 from pipelines.errors import InputError, LabelError, PredictionsError, TooLargeError, UnsupportedError
 from tests.damage import damaged
 from tests.models.made_up import made_up

@@ -16,7 +16,7 @@ error. What it does otherwise than the definitions, and is therefore not asked f
 - it gives 0 for average precision without positives and for ROC AUC of a single kind, with a warning: not asked;
 - its calibration error puts probability 1 into a bin of its own, and counts in the precision of the scores, where
   float32 stops at 16,777,216 decisions: it gets float64 just below 1;
-- its label ranking metrics: see `models.ranking`;
+- its label ranking metrics: see `models.measure.ranking`;
 - its threshold is one for all classes, and a score must be above it: decisions are made here;
 - it takes numbers outside 0 to 1 for logits, in silence: here they are refused;
 - its multi-label functions refuse a single class, which is allowed here.
@@ -40,9 +40,9 @@ from torchmetrics.functional.classification import (
     multilabel_stat_scores,
 )
 
-from models.checks import Labels, Probabilities, check_labels, check_probabilities
+from models.measure.checks import Labels, Probabilities, check_labels, check_probabilities
+from models.measure.ranking import rank_labels
 from models.measures import METRICS
-from models.ranking import rank_labels
 from pipelines.errors import InputError
 
 DEFAULT_THRESHOLD = 0.5

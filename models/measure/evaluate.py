@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.calibrate import Calibration
 from models.device import own_memory_errors
+from models.measure.calibrate import Calibration
 from models.nets.build import ReflectanceNet
 from models.processes import ALONE, Team
 from pipelines.errors import TrainingError

@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.checks import Labels, Probabilities, check_labels, check_probabilities
-from models.metrics import DEFAULT_THRESHOLD, calibration_error, decide, decision_metrics
+from models.measure.checks import Labels, Probabilities, check_labels, check_probabilities
+from models.measure.metrics import DEFAULT_THRESHOLD, calibration_error, decide, decision_metrics
 from pipelines.errors import InputError
 
 PRIOR_POSITIVES = 10

@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays import read_arrays
-from models.checks import Probabilities
-from models.predictions import THRESHOLD, Predictions
+from models.measure.checks import Probabilities
+from models.measure.predictions import THRESHOLD, Predictions
+from models.measure.safe_npy import read_arrays
 from pipelines.errors import LabelError, PredictionsError
 from pipelines.files import write_whole
 from pipelines.location import Location

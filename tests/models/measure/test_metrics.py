@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn import metrics as sk
 
+from models.measure.metrics import BINS, decide, score, score_decisions
 from models.measures import GOALS, METRICS
-from models.metrics import BINS, decide, score, score_decisions
 from pipelines.errors import InputError
 
 Scores = NDArray[np.floating[Any]]

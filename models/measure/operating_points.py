@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.checks import Probabilities
+from models.measure.checks import Probabilities
 
 Values = NDArray[np.float64]
 

@@ -1,0 +1,4 @@
+"""What a net says of a split against the truth, as numbers: metrics, calibration, thresholds.
+
+Flows in: a net and rows, or saved predictions. Flows out: probabilities and metrics over the whole split.
+"""
