@@ -116,7 +116,7 @@ def _search(settings: DemoSettings, shards: Path, say: Callable[[str, str], None
 
 def _compare(settings: DemoSettings, shards: Path, say: Callable[[str, str], None]) -> None:
     from models.assess import compare
-    from models.bundle import read_metrics
+    from models.bundle.config import read_metrics
     from tune.study import BEST
 
     ours = read_metrics(settings.out / "experiments" / STUDY / BEST)["test"]["ap_macro"]

@@ -357,7 +357,7 @@ app.command("explain")(flags_of(ExplainSettings, _explain, arguments=("source",)
 
 def _export(settings: ExportSettings, as_json: AsJson = False) -> None:
     """Write a bundle's net as one ONNX file, proved against torch, for programs that have neither it nor Landsweep."""
-    from models.export import export_onnx
+    from models.bundle.onnx_export import export_onnx
 
     report(export_onnx(settings), as_json)
 

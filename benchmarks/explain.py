@@ -25,11 +25,11 @@ from rich.table import Table
 
 from benchmarks.loops import DEVIATION, MEAN, new_net
 from benchmarks.rounds import Contender, Go, Rates, Rounds, Save, cores, run_rounds, show
-from models.bundle import BundleConfig
+from models.bundle.config import BundleConfig
+from models.bundle.weights import Bundle
 from models.cam import cam_target
 from models.explain import ABLATIONCAM, GRADCAM, explain
 from models.nets.build import ReflectanceNet
-from models.weights import Bundle
 from pipelines.bands import ALL_BANDS, PATCH_SIZE
 from pipelines.labels import LABEL_NAMES
 

@@ -22,10 +22,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.bundle.weights import Bundle
 from models.nets.build import ReflectanceNet
 from models.overlay import Picture
 from models.panels import fold, heading_room
-from models.weights import Bundle
 from pipelines.drawing.canvas import blank, prepare
 from pipelines.errors import SettingsError
 

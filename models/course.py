@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from models.bundle import BundleConfig
+from models.bundle.config import BundleConfig
+from models.bundle.locate import BEST_ACC, BEST_LOSS, FINAL
+from models.bundle.weights import recover_bundle, write_bundle
 from models.checkpoint import PREVIOUS, STATE, drop_asides, push_state, read_state
 from models.early import Patience
-from models.find import BEST_ACC, BEST_LOSS, FINAL
 from models.judge import judge
 from models.keep import config_of, example_of
 from models.logs import Log
@@ -23,7 +24,6 @@ from models.loop import EpochResult, Fit
 from models.measures import METRICS
 from models.run import Run
 from models.state import capture, restore
-from models.weights import recover_bundle, write_bundle
 from pipelines.dataset.manifest import Manifest
 from pipelines.errors import TrainingError
 from pipelines.feeding.rows import Rows

@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from models.bundle import BundleConfig, read_config
-from models.find import bundle_of_results
+from models.bundle.config import BundleConfig, read_config
+from models.bundle.locate import bundle_of_results
 from pipelines.errors import PredictionsError
 from pipelines.files import write_whole
 

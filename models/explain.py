@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.bundle.weights import Bundle
 from models.cam import cam_target
 from models.device import own_memory_errors
 from models.nets.build import ReflectanceNet
-from models.weights import Bundle
 from pipelines.errors import BundleError, LabelError, SettingsError, nearest
 
 Maps = NDArray[np.float32]

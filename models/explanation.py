@@ -17,15 +17,15 @@ import numpy as np
 import torch
 
 from models.assess import examine
-from models.bundle import read_config
+from models.bundle.config import read_config
+from models.bundle.locate import find_bundle, own_results
+from models.bundle.weights import Bundle, load_bundle
 from models.device import pick_device
 from models.explain import check_label
-from models.find import find_bundle, own_results
 from models.gradcam_pages import ACTIVATIONS, choose, open_shown, write_gradcam_pages
 from models.importance import BandImportance, band_importance, draw_importance
 from models.results import OTHER_DATA
 from models.settings import ExplainSettings
-from models.weights import Bundle, load_bundle
 from pipelines.dataset.manifest import open_dataset
 from pipelines.drawing.canvas import png_of
 from pipelines.errors import SettingsError

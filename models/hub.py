@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from models.bundle import WEIGHTS
+from models.bundle.config import WEIGHTS
 from pipelines.errors import ServiceError
 
 

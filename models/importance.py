@@ -24,8 +24,8 @@ from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.bundle.weights import Bundle
 from models.device import own_memory_errors
-from models.weights import Bundle
 from pipelines.drawing.canvas import BLUE, blank, ink_on, room_for, signed, tidy, wrap
 from pipelines.errors import ShardError
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.bundle import BundleConfig
+from models.bundle.config import BundleConfig
 from models.measure.calibrate import Calibration
 from models.nets.build import ReflectanceNet, create_net
 from models.settings import TrainSettings

@@ -26,9 +26,9 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from models.find import CHECKPOINTS, RECORD
+from models.bundle.locate import CHECKPOINTS, RECORD
+from models.bundle.weights import installed_versions
 from models.settings import RunSettings
-from models.weights import installed_versions
 from pipelines.dataset.manifest import Manifest
 from pipelines.errors import SettingsError, TrainingError
 from pipelines.files import write_whole

@@ -14,11 +14,12 @@ from typing import Any, Protocol
 
 import torch
 
-from models.bundle import EXAMPLE
+from models.bundle.config import EXAMPLE
+from models.bundle.locate import BEST_ACC, RESULTS
+from models.bundle.weights import load_bundle, write_bundle
 from models.checkpoint import drop_states, has_state
 from models.course import Course
 from models.device import pick_device
-from models.find import BEST_ACC, RESULTS
 from models.keep import image_size, net_of
 from models.logs import Log
 from models.loop import Fit
@@ -28,7 +29,6 @@ from models.processes import ALONE, Team
 from models.results import headline, score_splits, write_results
 from models.run import Run, begin, folder_of, now, open_run, reopen
 from models.settings import RunSettings
-from models.weights import load_bundle, write_bundle
 from pipelines.bands import parse_bands
 from pipelines.dataset.manifest import Manifest, open_dataset
 from pipelines.errors import InputError, ServiceError, SettingsError, ShardError, TrainingError

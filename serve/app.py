@@ -19,7 +19,7 @@ import ray
 from fastapi import FastAPI
 from ray import serve as rayserve
 
-from models.bundle import EXAMPLE, check_bundle, read_metrics
+from models.bundle.config import EXAMPLE, check_bundle, read_metrics
 from pipelines.cluster import ray_cluster
 from pipelines.errors import BusyError, NotFoundError, ServiceError, SettingsError
 from pipelines.pixels.patch import Patch

@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from models.bundle.weights import load_bundle
 from models.device import pick_device
 from models.explain import explain
-from models.weights import load_bundle
 from pipelines.feeding.batches import assemble
 from pipelines.pixels.patch import Patch
 from serve.schema import LabelPrediction

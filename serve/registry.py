@@ -14,8 +14,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.bundle import WEIGHTS, BundleConfig, check_bundle, read_config
-from models.find import find_bundle
+from models.bundle.config import WEIGHTS, BundleConfig, check_bundle, read_config
+from models.bundle.locate import find_bundle
 from pipelines.errors import BundleError, InputError, NotFoundError, nearest
 from pipelines.files import commit, exclusive, sync, write_whole
 

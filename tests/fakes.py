@@ -81,10 +81,10 @@ def rewrite_band(path: Path, pixels: NDArray[Any]) -> None:
 
 def write_fresh_bundle(folder: Path, shards: Path, *, bands: str, seed: int) -> Path:
     """A landnet bundle with fresh weights, and the metrics that these reach."""
-    from models.bundle import BundleConfig
+    from models.bundle.config import BundleConfig
+    from models.bundle.weights import write_bundle
     from models.measure.metrics import score
     from models.nets.build import create_net
-    from models.weights import write_bundle
     from pipelines.dataset.manifest import open_dataset
     from pipelines.feeding.rows import read_split
     from pipelines.pixels.patch import Patch

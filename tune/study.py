@@ -14,8 +14,8 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from models.find import BEST as BEST_BUNDLE
-from models.find import CHECKPOINTS
+from models.bundle.locate import BEST as BEST_BUNDLE
+from models.bundle.locate import CHECKPOINTS
 from pipelines.errors import StudyError, nearest
 from tune.settings import SearchSettings
 

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from ray import tune as raytune
 
-from models.bundle import read_config, read_metrics
+from models.bundle.config import read_config, read_metrics
+from models.bundle.weights import write_bundle
 from models.device import pick_device
 from models.early import Patience
 from models.judge import judge
@@ -23,7 +24,6 @@ from models.keep import config_of, example_of, image_size, net_of
 from models.loop import EpochResult, Fit
 from models.measures import METRICS
 from models.settings import TrainSettings
-from models.weights import write_bundle
 from pipelines.bands import parse_bands
 from pipelines.errors import LandsweepError
 from pipelines.feeding.shared import Feed

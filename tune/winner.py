@@ -15,7 +15,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from models.bundle import EXAMPLE, check_bundle
+from models.bundle.config import EXAMPLE, check_bundle
 from models.epochs import TABLE, write_epochs
 from pipelines.cluster import own_errors
 from pipelines.errors import BundleError, StudyError, TrainingError
@@ -81,10 +81,10 @@ def _noted(settings: SearchSettings, best: TrialRow, checkpoint: Path) -> list[s
 
 
 def _write(settings: SearchSettings, best: TrialRow, checkpoint: Path, tell: Tell) -> None:
+    from models.bundle.locate import RESULTS
+    from models.bundle.weights import load_bundle, write_bundle
     from models.device import pick_device
-    from models.find import RESULTS
     from models.results import score_splits, write_results
-    from models.weights import load_bundle, write_bundle
     from tune.trial import BUNDLE
 
     source = checkpoint / BUNDLE

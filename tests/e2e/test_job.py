@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from models.bundle import check_bundle
+from models.bundle.config import check_bundle
 from models.report import METRIC_FILES
 from tests.models.bright import write_bright
 from tests.ray_head import RAY, ray_head

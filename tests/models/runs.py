@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from models.bundle import WEIGHTS
+from models.bundle.config import WEIGHTS
 from models.settings import RunSettings
 from models.train import train
 from tests.models.events import read_events

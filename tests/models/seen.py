@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from models.bundle import BundleConfig
+from models.bundle.config import BundleConfig
+from models.bundle.weights import Bundle
 from models.nets.build import ReflectanceNet, create_net
-from models.weights import Bundle
 
 BANDS = ("B04", "B05")
 LABELS = ("Bright corner", "Dark corner")

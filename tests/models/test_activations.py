@@ -10,8 +10,8 @@ import torch
 from matplotlib.text import Text
 
 from models.activations import CHANNELS, activations, draw_stages, pdf_of, stage_names
+from models.bundle.weights import Bundle
 from models.nets.build import ReflectanceNet
-from models.weights import Bundle
 from pipelines.errors import SettingsError
 from tests.models.seen import corners, fresh
 

@@ -10,10 +10,10 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
+from models.bundle.weights import Bundle
 from models.cam import cam_target
 from models.explain import METHODS, HeatMap, explain, explain_each
 from models.nets.build import ReflectanceNet
-from models.weights import Bundle
 from pipelines.errors import BundleError, LabelError, SettingsError
 from tests.models.seen import CORNER, LABELS, corners, fresh, learned
 

@@ -13,9 +13,9 @@ from matplotlib.text import Text
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.bundle.weights import Bundle
 from models.importance import BandImportance, band_importance, draw_importance
 from models.nets.build import ReflectanceNet
-from models.weights import Bundle
 from pipelines.drawing.canvas import png_of, signed
 from pipelines.errors import ShardError
 from tests.models.seen import bundle_of, fresh

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from models.assess import examine
+from models.bundle.weights import Bundle
 from models.gradcam_pages import ACTIVATIONS, PAGES
 from models.graph import FILE
 from models.insight import write_insight
 from models.nets.build import ReflectanceNet
 from models.nets.recipe import Recipe
-from models.weights import Bundle
 from pipelines.dataset.manifest import open_dataset
 from pipelines.errors import StorageError
 from tests.models.bright import LABELS, write_bright

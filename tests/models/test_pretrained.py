@@ -19,10 +19,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from models.adapt import CORRELATION, RGB, spread
+from models.bundle.weights import write_bundle
 from models.hub import Hub
 from models.nets.build import ReflectanceNet, create_net
 from models.pretrained import load_pretrained, read_tensors
-from models.weights import write_bundle
 from pipelines.bands import ALL_BANDS
 from pipelines.errors import BandError, BundleError, LandsweepError, ServiceError, SettingsError
 from tests.damage import damaged

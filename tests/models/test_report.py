@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import landsweep
-from models.bundle import CONFIG, config_text
+from models.bundle.config import CONFIG, config_text
 from models.epochs import TABLE, epoch_beside, read_epochs, write_epochs
 from models.figures import DRAWERS
 from models.learning import draw_learning, shown_columns

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from models.bundle import check_bundle
+from models.bundle.config import check_bundle
+from models.bundle.locate import RECORD
 from models.checkpoint import PREVIOUS, STATE, read_state
-from models.find import RECORD
 from models.run import open_run
 from models.settings import RunSettings
 from models.train import train

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.bundle import check_bundle, read_config, read_metrics
+from models.bundle.config import check_bundle, read_config, read_metrics
+from models.bundle.locate import RECORD
 from models.checkpoint import STATE, read_state
 from models.device import pick_device
 from models.epochs import TABLE, read_epochs
-from models.find import RECORD
 from models.graph import FILE
 from models.learning import draw_learning
 from models.measure.prediction_file import read_predictions

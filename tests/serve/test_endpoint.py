@@ -13,7 +13,7 @@ import httpx
 import numpy as np
 import pytest
 
-from models.bundle import EXAMPLE
+from models.bundle.config import EXAMPLE
 from pipelines.bands import ALL_BANDS
 from pipelines.errors import (
     BundleError,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.bundle import CONFIG, config_text, read_config
+from models.bundle.config import CONFIG, config_text, read_config
 from pipelines.bands import SENTINEL2
 from pipelines.pixels.patch import Patch, read_stack, write_stack
 from serve.predictor import Predictor

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from models.bundle import check_bundle
+from models.bundle.config import check_bundle
 from pipelines.errors import BundleError, InputError, NotFoundError
 from serve.registry import add_bundle, find, list_entries, promote, rollback
 from tests.fakes import write_fresh_bundle

@@ -18,7 +18,7 @@ from ray.train import TrainingFailedError
 from ray.train.v2.api.exceptions import WorkerGroupError
 from safetensors.torch import load_file
 
-from models.bundle import WEIGHTS
+from models.bundle.config import WEIGHTS
 from models.checkpoint import STATE
 from models.run import open_run
 from models.settings import RunSettings

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from models.bundle import check_bundle, read_config, read_metrics
+from models.bundle.config import check_bundle, read_config, read_metrics
+from models.bundle.weights import load_bundle
 from models.epochs import TABLE, read_epochs
 from models.graph import FILE
 from models.report import METRIC_FILES
-from models.weights import load_bundle
 from pipelines.errors import BandError, BusyError, SettingsError, StudyError, TrainingError
 from pipelines.files import exclusive
 from pipelines.packing.ingest import ingest

@@ -11,11 +11,11 @@ import torch
 from pytorch_grad_cam import GradCAM
 from torch import Tensor, nn
 
-from models.bundle import CONFIG, BundleConfig, config_text
+from models.bundle.config import CONFIG, BundleConfig, config_text
+from models.bundle.weights import load_bundle, write_bundle
 from models.cam import cam_target
 from models.nets.build import ReflectanceNet, assemble, create_net, plan
 from models.nets.catalog import MODELS, check_model
-from models.weights import load_bundle, write_bundle
 from pipelines.bands import ALL_BANDS
 from pipelines.errors import BundleError, SettingsError
 from pipelines.pixels.patch import Patch

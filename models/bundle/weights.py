@@ -23,8 +23,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from models.bundle import CARD, CONFIG, EXAMPLE, METRICS, WEIGHTS, BundleConfig, check_bundle, config_text
-from models.card import model_card
+from models.bundle.card import model_card
+from models.bundle.config import CARD, CONFIG, EXAMPLE, METRICS, WEIGHTS, BundleConfig, check_bundle, config_text
 from models.nets.build import ReflectanceNet, assemble, plan
 from pipelines.errors import BundleError, SettingsError
 from pipelines.files import commit, full, sha256_of, sync

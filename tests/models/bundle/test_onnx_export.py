@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from typer.testing import CliRunner
 
 from landsweep import app
-from models.bundle import EXAMPLE, WEIGHTS, config_text, read_config
-from models.export import INPUT, OUTPUT, TOLERANCE, export_onnx, write_onnx
+from models.bundle.config import EXAMPLE, WEIGHTS, config_text, read_config
+from models.bundle.onnx_export import INPUT, OUTPUT, TOLERANCE, export_onnx, write_onnx
+from models.bundle.weights import Bundle, load_bundle, write_bundle
 from models.nets.build import ReflectanceNet, plan
 from models.settings import ExportSettings
-from models.weights import Bundle, load_bundle, write_bundle
 from pipelines.errors import BundleError, SettingsError, StorageError
 from pipelines.pixels.patch import Patch
 from tests.models.seen import LABELS, bundle_of, corners, fresh
@@ -198,7 +198,7 @@ def test_the_command_writes_a_file_that_says_what_its_numbers_mean(written: Path
         expected = torch.sigmoid(loaded.net(images) / 0.5).numpy()
     np.testing.assert_allclose(run(file, images), expected, rtol=0, atol=TOLERANCE)
     content = file.read_bytes()
-    assert str(Path(__file__).parents[2]).encode() not in content
+    assert str(Path(__file__).parents[3]).encode() not in content
     assert b"site-packages" not in content
 
 
@@ -213,7 +213,7 @@ def export(*arguments: object, without: str = "") -> subprocess.CompletedProcess
     """In a process of its own, in which a package may be missing."""
     program = f"import sys; sys.modules.update(dict.fromkeys({without.split()!r})); import landsweep; landsweep.main()"
     command = [sys.executable, "-c", program, "export", *map(str, arguments)]
-    return subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=120)
 
 
 def test_without_the_extra_it_says_how_to_get_it(written: Path, tmp_path: Path) -> None:

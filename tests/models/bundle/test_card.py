@@ -11,12 +11,12 @@ import pytest
 import torch
 import yaml
 
-from models.bundle import BundleConfig
-from models.card import model_card
+from models.bundle.card import model_card
+from models.bundle.config import BundleConfig
+from models.bundle.weights import write_bundle
 from models.measure.metrics import score
 from models.nets.recipe import Recipe
 from models.settings import Augment, TrainSettings
-from models.weights import write_bundle
 from pipelines.feeding.batches import assemble
 from pipelines.pixels.patch import Patch
 from tests.models.seen import fresh

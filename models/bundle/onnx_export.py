@@ -25,10 +25,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.bundle import EXAMPLE, WEIGHTS, BundleConfig
-from models.find import find_bundle
+from models.bundle.config import EXAMPLE, WEIGHTS, BundleConfig
+from models.bundle.locate import find_bundle
+from models.bundle.weights import Bundle, load_bundle
 from models.settings import ExportSettings
-from models.weights import Bundle, load_bundle
 from pipelines.errors import BundleError, SettingsError
 from pipelines.feeding.batches import assemble
 from pipelines.files import write_whole

@@ -19,7 +19,7 @@ from models.settings import TrainSettings
 from pipelines.bands import SENTINEL2
 
 if TYPE_CHECKING:
-    from models.bundle import BundleConfig
+    from models.bundle.config import BundleConfig
 
 FEW = 10
 """Patches of a class in a split, below which the card warns of the class's numbers there."""
@@ -47,7 +47,7 @@ from pathlib import Path
 
 import torch
 
-from models.weights import load_bundle
+from models.bundle.weights import load_bundle
 from pipelines.feeding.batches import assemble
 from pipelines.pixels.patch import read_stack
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from models.bundle import BundleConfig, check_bundle
+from models.bundle.config import BundleConfig, check_bundle
+from models.bundle.weights import load_bundle, recover_bundle, write_bundle
 from models.measure.metrics import score
 from models.nets.build import ReflectanceNet, create_net
-from models.weights import load_bundle, recover_bundle, write_bundle
 from pipelines.errors import BundleError, StorageError
 from pipelines.pixels.patch import Patch
 from tests.pipelines.packing.small_disk import grow, small_disk

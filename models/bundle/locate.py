@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from models.bundle import CONFIG, WEIGHTS
+from models.bundle.config import CONFIG, WEIGHTS
 from pipelines.errors import BundleError
 
 RECORD = "run.json"
