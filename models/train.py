@@ -24,7 +24,7 @@ from models.keep import image_size, net_of
 from models.logs import Log
 from models.loop import Fit
 from models.nets.build import plan
-from models.pretrained import whole_path
+from models.pretrained.load import whole_path
 from models.processes import ALONE, Team
 from models.results import headline, score_splits, write_results
 from models.run import Run, begin, folder_of, now, open_run, reopen

@@ -64,7 +64,7 @@ def run_search(settings: SearchSettings, console: Console, *, resume: bool = Fal
 
 def _with_whole_paths(settings: SearchSettings) -> SearchSettings:
     """Trials have working directories of their own."""
-    from models.pretrained import whole_path
+    from models.pretrained.load import whole_path
 
     space = settings.space.model_copy(update={"pretrained": list(map(whole_path, settings.space.pretrained))})
     return settings.model_copy(update={"data": str(locate(settings.data)), "space": space})

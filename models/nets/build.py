@@ -23,7 +23,7 @@ from pipelines.bands import PATCH_SIZE, is_coarse
 from pipelines.errors import BandError, SettingsError
 
 if TYPE_CHECKING:
-    from models.adapt import LoadReport
+    from models.pretrained.adapt import LoadReport
 
 
 class ReflectanceNet(nn.Module):
@@ -103,7 +103,7 @@ def create_net(
         image_size: pixels a side of the patches; transformers are built for it and take no other.
         coarse_grid: the dataset has no band of 10 m, so that a pixel of the patches is one of 20 m.
         dropout, drop_path: before the classifier, and of whole blocks; the model's own if not given.
-        pretrained: "" for none, "hub" for timm's, or a path of a file or a bundle; see `models.pretrained`.
+        pretrained: "" for none, "hub" for timm's, or a path of a file or a bundle; see `models.pretrained.load`.
         labels: names of the classes, which pretrained weights are matched by.
 
     Raises:
@@ -122,7 +122,7 @@ def create_net(
         seed=seed,
     )
     if pretrained:
-        from models.pretrained import load_pretrained
+        from models.pretrained.load import load_pretrained
 
         net.pretrained = load_pretrained(net, name, pretrained, bands=bands, labels=labels)
     return net

@@ -24,13 +24,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from models.adapt import RGB, Inputs, LoadReport, adapt
 from models.bundle.config import WEIGHTS, check_bundle
 from models.bundle.locate import bundle_of_weights, find_bundle
-from models.hub import Hub
 from models.nets.build import ReflectanceNet, coarse_channels, plan
 from models.nets.landnet import SIZES, LandNet, band_layers
 from models.nets.recipe import Recipe
+from models.pretrained.adapt import RGB, Inputs, LoadReport, adapt
+from models.pretrained.hub import Hub
 from pipelines.errors import SettingsError
 
 HUB = "hub"

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
-from models.adapt import CORRELATION, RGB, spread
 from models.bundle.weights import write_bundle
-from models.hub import Hub
 from models.nets.build import ReflectanceNet, create_net
-from models.pretrained import load_pretrained, read_tensors
+from models.pretrained.adapt import CORRELATION, RGB, spread
+from models.pretrained.hub import Hub
+from models.pretrained.load import load_pretrained, read_tensors
 from pipelines.bands import ALL_BANDS
 from pipelines.errors import BandError, BundleError, LandsweepError, ServiceError, SettingsError
 from tests.damage import damaged
