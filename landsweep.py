@@ -303,7 +303,7 @@ def _train(
 
 def _test(settings: AssessSettings, as_json: AsJson = False) -> None:
     """Score a bundle, or the best one of a run, on one split of a dataset."""
-    from models.report import class_rows
+    from models.report.report import class_rows
     from models.results import headline, score_bundle
 
     found = score_bundle(settings, _tell)
@@ -323,7 +323,7 @@ app.command("test")(flags_of(AssessSettings, _test, arguments=("source",)))
 
 def _report(settings: ReportSettings, as_json: AsJson = False) -> None:
     """Every metric and figure of saved predictions, computed again from the file alone."""
-    from models.report import class_rows, overview, report_on
+    from models.report.report import class_rows, overview, report_on
 
     found = report_on(settings)
     if as_json:

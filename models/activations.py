@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from models.bundle.weights import Bundle
 from models.nets.build import ReflectanceNet
 from models.overlay import Picture
-from models.panels import fold, heading_room
+from models.report.panels import fold, heading_room
 from pipelines.drawing.canvas import blank, prepare
 from pipelines.errors import SettingsError
 

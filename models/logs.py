@@ -12,8 +12,8 @@ from typing import Any, Self
 
 from tensorboardX import SummaryWriter
 
-from models.epochs import TABLE, write_epochs
 from models.measures import METRICS
+from models.report.epoch_table import TABLE, write_epochs
 from models.run import LOGS, now
 
 TEXT = "train.log"

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from models.explain import HeatMap
 from models.markers import draw_markers
-from models.panels import CELL, fold, grid_places, heading_room, named, title_room
+from models.report.panels import CELL, fold, grid_places, heading_room, named, title_room
 from pipelines.drawing.canvas import blank
 from pipelines.errors import SettingsError
 from pipelines.labels import colour_of

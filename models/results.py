@@ -25,12 +25,12 @@ from models.bundle.config import read_config
 from models.bundle.locate import find_bundle, own_results
 from models.bundle.weights import Bundle, load_bundle
 from models.device import pick_device
-from models.epochs import epoch_of, epochs_beside
 from models.insight import Tell, write_insight
 from models.measure.extremes import bands_shown
 from models.measure.prediction_file import FILE, write_predictions
 from models.measures import METRICS
-from models.report import METRIC_FILES, write_report
+from models.report.epoch_table import epoch_of, epochs_beside
+from models.report.report import METRIC_FILES, write_report
 from models.settings import AssessSettings
 from pipelines.dataset.manifest import open_dataset
 from pipelines.drawing.fonts import unwritable

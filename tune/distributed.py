@@ -32,9 +32,9 @@ from ray.exceptions import GetTimeoutError
 from ray.train.backend import Backend
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 
-from models.epochs import TABLE, read_epochs
 from models.logs import TEXT
 from models.processes import Team
+from models.report.epoch_table import TABLE, read_epochs
 from models.run import LOGS, Run, open_run
 from models.settings import RunSettings
 from models.train import Progress, Tell, fit_run

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from models.bundle.config import EXAMPLE, check_bundle
-from models.epochs import TABLE, write_epochs
+from models.report.epoch_table import TABLE, write_epochs
 from pipelines.cluster import own_errors
 from pipelines.errors import BundleError, StudyError, TrainingError
 from pipelines.pixels.patch import read_stack

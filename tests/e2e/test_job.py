@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from models.bundle.config import check_bundle
-from models.report import METRIC_FILES
+from models.report.report import METRIC_FILES
 from tests.models.bright import write_bright
 from tests.ray_head import RAY, ray_head
 from tune.settings import Scheduler, SearchSettings, Space

@@ -14,10 +14,10 @@ from models.bundle.config import check_bundle, read_config, read_metrics
 from models.bundle.locate import RECORD
 from models.checkpoint import STATE, read_state
 from models.device import pick_device
-from models.epochs import TABLE, read_epochs
 from models.graph import FILE
-from models.learning import draw_learning
 from models.measure.prediction_file import read_predictions
+from models.report.epoch_table import TABLE, read_epochs
+from models.report.learning import draw_learning
 from models.results import score_bundle
 from models.run import folder_of, open_run
 from models.settings import AssessSettings, RunSettings

@@ -18,9 +18,9 @@ from rich.console import Console
 
 from models.bundle.config import check_bundle, read_config, read_metrics
 from models.bundle.weights import load_bundle
-from models.epochs import TABLE, read_epochs
 from models.graph import FILE
-from models.report import METRIC_FILES
+from models.report.epoch_table import TABLE, read_epochs
+from models.report.report import METRIC_FILES
 from pipelines.errors import BandError, BusyError, SettingsError, StudyError, TrainingError
 from pipelines.files import exclusive
 from pipelines.packing.ingest import ingest

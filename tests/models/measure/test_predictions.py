@@ -19,7 +19,7 @@ from models.measure.operating_points import sweep_classes
 from models.measure.prediction_file import read_predictions, write_predictions
 from models.measure.predictions import SPLITS, Predictions
 from models.measure.safe_npy import read_arrays
-from models.report import measure
+from models.report.report import measure
 from pipelines.errors import InputError, LabelError, PredictionsError, TooLargeError, UnsupportedError
 from tests.damage import damaged
 from tests.models.made_up import made_up

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from models.measure.operating_points import Sweep, Values
-from models.panels import named, panels, say
+from models.report.panels import named, panels, say
 from pipelines.drawing.canvas import BLUE, COLOURS
 
 STEPS: Values = np.linspace(0, 1, 201)

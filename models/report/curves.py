@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from models.measure.operating_points import Sweep, Values
-from models.panels import named, panels, say, thin
+from models.report.panels import named, panels, say, thin
 from pipelines.drawing.canvas import BLUE, COLOURS
 
 GRID: Values = np.linspace(0, 1, 501)

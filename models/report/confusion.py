@@ -19,7 +19,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from models.matrix import draw_matrix
+from models.report.matrix import draw_matrix
 from pipelines.drawing.canvas import thousands
 
 NOTHING_INSTEAD, NOTHING_MISSED = "(nothing in its place)", "(nothing missed)"

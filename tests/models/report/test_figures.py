@@ -19,20 +19,20 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn import metrics as sk
 
-from models.class_bars import class_rates
-from models.co_occurrence import conditional, draw_difference
-from models.confusion import confusion_matrix, count_decisions, draw_confusion
-from models.curves import PRECISION_RECALL, ROC
-from models.figures import DRAWERS, OF_PROBABILITIES, Material, draw_figures, left_out
-from models.gallery import draw_gallery
-from models.learning import draw_learning, readable
 from models.measure.extremes import Example, Extremes, bands_shown, extremes, losses, thumbnails
 from models.measure.operating_points import sweep
 from models.measure.predictions import Predictions
-from models.panels import POINTS, thin
-from models.reliability import reliability
-from models.report import measure
-from models.threshold_curves import best_f1, draw_thresholds, rates
+from models.report.class_bars import class_rates
+from models.report.co_occurrence import conditional, draw_difference
+from models.report.confusion import confusion_matrix, count_decisions, draw_confusion
+from models.report.curves import PRECISION_RECALL, ROC
+from models.report.figures import DRAWERS, OF_PROBABILITIES, Material, draw_figures, left_out
+from models.report.gallery import draw_gallery
+from models.report.learning import draw_learning, readable
+from models.report.panels import POINTS, thin
+from models.report.reliability import reliability
+from models.report.report import measure
+from models.report.threshold_curves import best_f1, draw_thresholds, rates
 from pipelines.archives.corine import CORINE_NAMES
 from pipelines.drawing.canvas import png_of
 from pipelines.errors import PredictionsError

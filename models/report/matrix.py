@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 from numpy.typing import NDArray
 
-from models.panels import fold
+from models.report.panels import fold
 from pipelines.drawing.canvas import blank, ink_on, room_for, signed, wrap
 from pipelines.statistics.figures import ANNOTATED, MATRIX_INCHES
 

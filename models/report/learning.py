@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from models.epochs import Epochs
 from models.measures import METRICS
+from models.report.epoch_table import Epochs
 from pipelines.drawing.canvas import COLOURS, MARKERS, blank, tidy
 
 EPOCH = "epoch"

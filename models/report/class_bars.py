@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from models.panels import fold
+from models.report.panels import fold
 from pipelines.drawing.canvas import BLUE, COLOURS, THOUSANDS, blank, offsets, room_for, thousands, tidy, wrap
 
 _BARS = {"precision": (BLUE, ""), "recall": (COLOURS[1], "///"), "F1": ("#444444", "")}

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from models.matrix import draw_matrix
+from models.report.matrix import draw_matrix
 from pipelines.drawing.canvas import thousands
 
 _NOTE = "empty: never together; grey: the class itself, or no patch has the row's class"

@@ -10,7 +10,7 @@ import textwrap
 from matplotlib.figure import Figure
 
 from models.measure.extremes import Example, Extremes
-from models.panels import fold, heading_room
+from models.report.panels import fold, heading_room
 from pipelines.drawing.canvas import blank
 
 _THUMB, _TEXT, _LINE, _GAP = 1.5, 3.6, 0.145, 0.15  # inches

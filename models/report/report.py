@@ -20,12 +20,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from models.epochs import Epochs, epoch_beside, epochs_beside
-from models.figures import DRAWERS, Material, draw_figures, left_out
 from models.measure.extremes import bands_shown, extremes
 from models.measure.metrics import score, score_decisions
 from models.measure.prediction_file import read_predictions
 from models.measure.predictions import Predictions
+from models.report.epoch_table import Epochs, epoch_beside, epochs_beside
+from models.report.figures import DRAWERS, Material, draw_figures, left_out
 from models.settings import ReportSettings
 from pipelines.dataset.manifest import open_dataset
 from pipelines.drawing.canvas import png_of

@@ -16,13 +16,13 @@ from PIL import Image
 
 import landsweep
 from models.bundle.config import CONFIG, config_text
-from models.epochs import TABLE, epoch_beside, read_epochs, write_epochs
-from models.figures import DRAWERS
-from models.learning import draw_learning, shown_columns
 from models.measure.metrics import score
 from models.measure.prediction_file import read_predictions, write_predictions
 from models.measure.predictions import Predictions
-from models.report import FIGURES, class_rows, measure, report_on, write_report
+from models.report.epoch_table import TABLE, epoch_beside, read_epochs, write_epochs
+from models.report.figures import DRAWERS
+from models.report.learning import draw_learning, shown_columns
+from models.report.report import FIGURES, class_rows, measure, report_on, write_report
 from models.settings import ReportSettings
 from pipelines.drawing.canvas import png_of
 from pipelines.drawing.fonts import unwritable

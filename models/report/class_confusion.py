@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from models.panels import fold, grid_places, heading_room, named, title_room
+from models.report.panels import fold, grid_places, heading_room, named, title_room
 from pipelines.drawing.canvas import blank, thousands
 
 _LEFT, _HEAD, _WIDTH, _HEIGHT = 0.6, 0.17, 0.9, 0.42  # inches: room for names of rows and columns, and a cell's size

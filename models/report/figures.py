@@ -15,19 +15,19 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from models.class_bars import draw_class_bars
-from models.co_occurrence import draw_difference, draw_together
-from models.confusion import count_decisions, draw_confusion
-from models.curves import PRECISION_RECALL, ROC, draw_curves
-from models.epochs import Epochs
-from models.four_fields import draw_four_fields
-from models.gallery import draw_gallery
-from models.learning import draw_learning, shown_columns
 from models.measure.extremes import Extremes
 from models.measure.operating_points import Sweep, sweep, sweep_classes
 from models.measure.predictions import Predictions
-from models.reliability import draw_reliability, reliability
-from models.threshold_curves import draw_thresholds
+from models.report.class_bars import draw_class_bars
+from models.report.class_confusion import draw_four_fields
+from models.report.co_occurrence import draw_difference, draw_together
+from models.report.confusion import count_decisions, draw_confusion
+from models.report.curves import PRECISION_RECALL, ROC, draw_curves
+from models.report.epoch_table import Epochs
+from models.report.gallery import draw_gallery
+from models.report.learning import draw_learning, shown_columns
+from models.report.reliability import draw_reliability, reliability
+from models.report.threshold_curves import draw_thresholds
 
 
 @dataclass(frozen=True)
