@@ -27,8 +27,8 @@ from benchmarks.loops import DEVIATION, MEAN, new_net
 from benchmarks.rounds import Contender, Go, Rates, Rounds, Save, cores, run_rounds, show
 from models.bundle.config import BundleConfig
 from models.bundle.weights import Bundle
-from models.cam import cam_target
-from models.explain import ABLATIONCAM, GRADCAM, explain
+from models.explain.maps import ABLATIONCAM, GRADCAM, explain
+from models.explain.target_layer import cam_target
 from models.nets.build import ReflectanceNet
 from pipelines.bands import ALL_BANDS, PATCH_SIZE
 from pipelines.labels import LABEL_NAMES

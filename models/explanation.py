@@ -21,9 +21,9 @@ from models.bundle.config import read_config
 from models.bundle.locate import find_bundle, own_results
 from models.bundle.weights import Bundle, load_bundle
 from models.device import pick_device
-from models.explain import check_label
-from models.gradcam_pages import ACTIVATIONS, choose, open_shown, write_gradcam_pages
-from models.importance import BandImportance, band_importance, draw_importance
+from models.explain.band_importance import BandImportance, band_importance, draw_importance
+from models.explain.maps import check_label
+from models.explain.pages import ACTIVATIONS, choose, open_shown, write_gradcam_pages
 from models.results import OTHER_DATA
 from models.settings import ExplainSettings
 from pipelines.dataset.manifest import open_dataset

@@ -25,7 +25,7 @@ from models.bundle.config import read_config
 from models.bundle.locate import find_bundle, own_results
 from models.bundle.weights import Bundle, load_bundle
 from models.device import pick_device
-from models.insight import Tell, write_insight
+from models.explain.run_artefacts import Tell, write_insight
 from models.measure.extremes import bands_shown
 from models.measure.prediction_file import FILE, write_predictions
 from models.measures import METRICS

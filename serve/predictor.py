@@ -16,7 +16,7 @@ from torch import Tensor
 
 from models.bundle.weights import load_bundle
 from models.device import pick_device
-from models.explain import explain
+from models.explain.maps import explain
 from pipelines.feeding.batches import assemble
 from pipelines.pixels.patch import Patch
 from serve.schema import LabelPrediction

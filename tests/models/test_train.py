@@ -14,7 +14,7 @@ from models.bundle.config import check_bundle, read_config, read_metrics
 from models.bundle.locate import RECORD
 from models.checkpoint import STATE, read_state
 from models.device import pick_device
-from models.graph import FILE
+from models.explain.tensorboard_graph import FILE
 from models.measure.prediction_file import read_predictions
 from models.report.epoch_table import TABLE, read_epochs
 from models.report.learning import draw_learning

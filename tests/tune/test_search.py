@@ -18,7 +18,7 @@ from rich.console import Console
 
 from models.bundle.config import check_bundle, read_config, read_metrics
 from models.bundle.weights import load_bundle
-from models.graph import FILE
+from models.explain.tensorboard_graph import FILE
 from models.report.epoch_table import TABLE, read_epochs
 from models.report.report import METRIC_FILES
 from pipelines.errors import BandError, BusyError, SettingsError, StudyError, TrainingError

@@ -14,7 +14,7 @@ import torch
 
 from models.bundle.config import CARD, CONFIG, EXAMPLE, METRICS, WEIGHTS, check_bundle, checksum_of, read_config
 from models.bundle.weights import load_bundle, write_bundle
-from models.explain import explain
+from models.explain.maps import explain
 from pipelines.errors import BundleError, LabelError
 from pipelines.files import sha256_of
 from pipelines.pixels.patch import read_stack

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from models.bundle.config import CONFIG, BundleConfig, config_text
 from models.bundle.weights import load_bundle, write_bundle
-from models.cam import cam_target
+from models.explain.target_layer import cam_target
 from models.nets.build import ReflectanceNet, assemble, create_net, plan
 from models.nets.catalog import MODELS, check_model
 from pipelines.bands import ALL_BANDS

@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from models.explain import HeatMap
-from models.markers import draw_markers
+from models.explain.maps import HeatMap
+from models.explain.markers import draw_markers
 from models.report.panels import CELL, fold, grid_places, heading_room, named, title_room
 from pipelines.drawing.canvas import blank
 from pipelines.errors import SettingsError

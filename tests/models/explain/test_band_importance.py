@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.bundle.weights import Bundle
-from models.importance import BandImportance, band_importance, draw_importance
+from models.explain.band_importance import BandImportance, band_importance, draw_importance
 from models.nets.build import ReflectanceNet
 from pipelines.drawing.canvas import png_of, signed
 from pipelines.errors import ShardError

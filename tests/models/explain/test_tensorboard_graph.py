@@ -10,7 +10,7 @@ import torch
 from tensorboardX.proto.node_def_pb2 import NodeDef
 from torch import Tensor, nn
 
-from models.graph import INPUT, OUTPUT, graph_file
+from models.explain.tensorboard_graph import INPUT, OUTPUT, graph_file
 from models.nets.build import ReflectanceNet, create_net
 from tests.models.events import read_graph
 

@@ -20,12 +20,12 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from models.activations import activations, draw_stages, pdf_of
 from models.bundle.weights import Bundle
-from models.explain import GRADCAM, HeatMap, explain_each
+from models.explain.activations import activations, draw_stages, pdf_of
+from models.explain.maps import GRADCAM, HeatMap, explain_each
+from models.explain.overlay import Explained, draw_overlay
 from models.measure.extremes import Example, bands_shown, colour_of, extremes, match, pick
 from models.measure.predictions import Predictions
-from models.overlay import Explained, draw_overlay
 from pipelines.dataset.manifest import open_dataset
 from pipelines.drawing.canvas import png_of
 from pipelines.errors import BundleError

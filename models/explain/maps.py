@@ -6,7 +6,7 @@ there was any positive evidence at all.
     gradcam       the last grid's channels, weighed by the class's gradient: one pass forward and one back a class
                   (Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient-based
                   localization", 2017)
-    ablationcam   weighed by how much the class loses without them: no gradient; see `models.ablation` for its cost
+    ablationcam   weighed by how much the class loses without them: no gradient; see `ablation_cam` for its cost
 
 The maps of all classes are scaled to a peak of 1, each for itself: they say where, not how much.
 """
@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.bundle.weights import Bundle
-from models.cam import cam_target
 from models.device import own_memory_errors
+from models.explain.target_layer import cam_target
 from models.nets.build import ReflectanceNet
 from pipelines.errors import BundleError, LabelError, SettingsError, nearest
 
@@ -133,7 +133,7 @@ def _by_gradient(net: ReflectanceNet, layer: nn.Module, reshape: Any, prepared: 
 
 
 def _by_ablation(net: ReflectanceNet, layer: nn.Module, reshape: Any, prepared: Tensor, place: int) -> Maps:
-    from models.ablation import AblationCAM
+    from models.explain.ablation_cam import AblationCAM
 
     with torch.no_grad():
         return _run(AblationCAM(net.backbone, layer, reshape), prepared, place)

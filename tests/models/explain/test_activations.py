@@ -9,8 +9,8 @@ import pytest
 import torch
 from matplotlib.text import Text
 
-from models.activations import CHANNELS, activations, draw_stages, pdf_of, stage_names
 from models.bundle.weights import Bundle
+from models.explain.activations import CHANNELS, activations, draw_stages, pdf_of, stage_names
 from models.nets.build import ReflectanceNet
 from pipelines.errors import SettingsError
 from tests.models.seen import corners, fresh

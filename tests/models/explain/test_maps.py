@@ -11,8 +11,8 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from models.bundle.weights import Bundle
-from models.cam import cam_target
-from models.explain import METHODS, HeatMap, explain, explain_each
+from models.explain.maps import METHODS, HeatMap, explain, explain_each
+from models.explain.target_layer import cam_target
 from models.nets.build import ReflectanceNet
 from pipelines.errors import BundleError, LabelError, SettingsError
 from tests.models.seen import CORNER, LABELS, corners, fresh, learned

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from pytorch_grad_cam.base_cam import BaseCAM
 from torch import Tensor, nn
 
-from models.cam import Reshape
+from models.explain.target_layer import Reshape
 
 _COPIED = 2**24
 """Numbers of a layer's output that are copied at a time: 64 MiB."""

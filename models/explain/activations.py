@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.bundle.weights import Bundle
+from models.explain.overlay import Picture
 from models.nets.build import ReflectanceNet
-from models.overlay import Picture
 from models.report.panels import fold, heading_room
 from pipelines.drawing.canvas import blank, prepare
 from pipelines.errors import SettingsError

@@ -9,9 +9,9 @@ from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from models.explain import HeatMap
-from models.markers import RADIUS, places_for, radius_for
-from models.overlay import OUTLINED, Explained, blend, blend_one, draw_overlay, grey
+from models.explain.maps import HeatMap
+from models.explain.markers import RADIUS, places_for, radius_for
+from models.explain.overlay import OUTLINED, Explained, blend, blend_one, draw_overlay, grey
 from pipelines.drawing.canvas import png_of
 from pipelines.errors import SettingsError
 from pipelines.labels import LABEL_NAMES, colour_of

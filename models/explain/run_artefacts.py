@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 
 from models.bundle.weights import Bundle
-from models.gradcam_pages import choose, draw_activations, draw_pages, open_shown, put
-from models.graph import FILE, graph_file
+from models.explain.pages import choose, draw_activations, draw_pages, open_shown, put
+from models.explain.tensorboard_graph import FILE, graph_file
 from models.measure.predictions import Predictions
 from pipelines.errors import LandsweepError
 from pipelines.location import Location

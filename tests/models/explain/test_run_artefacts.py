@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from models.assess import examine
 from models.bundle.weights import Bundle
-from models.gradcam_pages import ACTIVATIONS, PAGES
-from models.graph import FILE
-from models.insight import write_insight
+from models.explain.pages import ACTIVATIONS, PAGES
+from models.explain.run_artefacts import write_insight
+from models.explain.tensorboard_graph import FILE
 from models.nets.build import ReflectanceNet
 from models.nets.recipe import Recipe
 from pipelines.dataset.manifest import open_dataset
