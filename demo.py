@@ -115,8 +115,8 @@ def _search(settings: DemoSettings, shards: Path, say: Callable[[str, str], None
 
 
 def _compare(settings: DemoSettings, shards: Path, say: Callable[[str, str], None]) -> None:
-    from models.assess import compare
     from models.bundle.config import read_metrics
+    from models.results.assess import compare
     from tune.study import BEST
 
     ours = read_metrics(settings.out / "experiments" / STUDY / BEST)["test"]["ap_macro"]

@@ -304,7 +304,7 @@ def _train(
 def _test(settings: AssessSettings, as_json: AsJson = False) -> None:
     """Score a bundle, or the best one of a run, on one split of a dataset."""
     from models.report.report import class_rows
-    from models.results import headline, score_bundle
+    from models.results.score import headline, score_bundle
 
     found = score_bundle(settings, _tell)
     if as_json:
@@ -339,7 +339,7 @@ app.command("report")(flags_of(ReportSettings, _report, arguments=("predictions"
 
 def _explain(settings: ExplainSettings, as_json: AsJson = False) -> None:
     """Where a model looks and which bands it decides by: pages of heat maps, feature maps, importance of bands."""
-    from models.explanation import band_rows, explain_on
+    from models.results.explain_split import band_rows, explain_on
 
     with progress_bar("patches", "bands") as progress:
         found = explain_on(settings, progress)

@@ -20,8 +20,8 @@ from rich.table import Table
 
 from benchmarks.folds import FOLDS, Entry, Fold, Outcome, fit_all, judge, over_seeds, read_folds, spread
 from benchmarks.rounds import Save, show
-from models.baselines import band_statistics
 from models.nets.landnet import SIZES
+from models.results.baselines import band_statistics
 from models.settings import TrainSettings
 
 TIMM_RATE = 1e-3

@@ -26,7 +26,7 @@ from models.loop import Fit
 from models.nets.build import plan
 from models.pretrained.load import whole_path
 from models.processes import ALONE, Team
-from models.results import headline, score_splits, write_results
+from models.results.score import headline, score_splits, write_results
 from models.run import Run, begin, folder_of, now, open_run, reopen
 from models.settings import RunSettings
 from pipelines.bands import parse_bands

@@ -18,7 +18,7 @@ from models.explain.tensorboard_graph import FILE
 from models.measure.prediction_file import read_predictions
 from models.report.epoch_table import TABLE, read_epochs
 from models.report.learning import draw_learning
-from models.results import score_bundle
+from models.results.score import score_bundle
 from models.run import folder_of, open_run
 from models.settings import AssessSettings, RunSettings
 from models.train import scoring_device, train

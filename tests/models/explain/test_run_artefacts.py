@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.assess import examine
 from models.bundle.weights import Bundle
 from models.explain.pages import ACTIVATIONS, PAGES
 from models.explain.run_artefacts import write_insight
 from models.explain.tensorboard_graph import FILE
 from models.nets.build import ReflectanceNet
 from models.nets.recipe import Recipe
+from models.results.assess import examine
 from pipelines.dataset.manifest import open_dataset
 from pipelines.errors import StorageError
 from tests.models.bright import LABELS, write_bright

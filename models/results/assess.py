@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from models.baselines import band_regression, constant
 from models.bundle.weights import Bundle
 from models.measure.calibrate import Calibration, calibration_effect
 from models.measure.evaluate import BATCH, evaluate
 from models.measure.metrics import score
 from models.measure.predictions import Predictions
+from models.results.baselines import band_regression, constant
 from pipelines.dataset.manifest import open_dataset
 from pipelines.errors import BundleError
 from pipelines.feeding.streamed import open_stream

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import landsweep
-from models.assess import examine
 from models.bundle.weights import Bundle, load_bundle, write_bundle
 from models.explain.pages import ACTIVATIONS, PAGES, choose, draw_pages, write_gradcam_pages
-from models.explanation import band_rows, explain_on, measure_bands
 from models.nets.build import create_net
+from models.results.assess import examine
+from models.results.explain_split import band_rows, explain_on, measure_bands
 from models.settings import ExplainSettings
 from pipelines.dataset.manifest import open_dataset
 from pipelines.errors import BundleError, PredictionsError, SettingsError

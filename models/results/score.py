@@ -20,7 +20,6 @@ from typing import Any
 
 import torch
 
-from models.assess import Assessment, examine
 from models.bundle.config import read_config
 from models.bundle.locate import find_bundle, own_results
 from models.bundle.weights import Bundle, load_bundle
@@ -31,6 +30,7 @@ from models.measure.prediction_file import FILE, write_predictions
 from models.measures import METRICS
 from models.report.epoch_table import epoch_of, epochs_beside
 from models.report.report import METRIC_FILES, write_report
+from models.results.assess import Assessment, examine
 from models.settings import AssessSettings
 from pipelines.dataset.manifest import open_dataset
 from pipelines.drawing.fonts import unwritable

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.assess import examine
 from models.bundle.config import read_config
 from models.bundle.locate import find_bundle, own_results
 from models.bundle.weights import Bundle, load_bundle
@@ -24,7 +23,8 @@ from models.device import pick_device
 from models.explain.band_importance import BandImportance, band_importance, draw_importance
 from models.explain.maps import check_label
 from models.explain.pages import ACTIVATIONS, choose, open_shown, write_gradcam_pages
-from models.results import OTHER_DATA
+from models.results.assess import examine
+from models.results.score import OTHER_DATA
 from models.settings import ExplainSettings
 from pipelines.dataset.manifest import open_dataset
 from pipelines.drawing.canvas import png_of
