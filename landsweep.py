@@ -281,8 +281,8 @@ def _train(
     as_json: AsJson = False,
 ) -> None:
     """Train one net, keep its best epochs as bundles, and score the best one."""
-    from models.run import settings_of
-    from models.train import train
+    from models.training.run_folder import settings_of
+    from models.training.train import train
 
     fit: Any = None
     if settings_of(settings, resume=resume).workers > 1:

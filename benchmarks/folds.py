@@ -24,10 +24,10 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
-from models.loop import Fit
 from models.measure.metrics import score
 from models.nets.build import ReflectanceNet, create_net
 from models.settings import TrainSettings
+from models.training.loop import Fit
 from pipelines.dataset.manifest import open_dataset
 from pipelines.feeding.open_rows import open_rows
 from pipelines.feeding.rows import Chunk, Split

@@ -1,4 +1,4 @@
-"""Training loops of one model to be timed side by side: `models.loop.Fit`, and plain loops with the same weights.
+"""Training loops of one model to be timed side by side: `models.training.loop.Fit`, and plain ones of the same weights.
 
 Flows in: a model's name, rows in memory, a batch size, a device. Flows out: loops that do some steps and say how long
 these took.
@@ -23,9 +23,9 @@ from benchmarks.operations import wait
 from benchmarks.plain_loop import Batch, Plain, Stacked, loading, lying_ready
 from benchmarks.rounds import Clock, Run
 from models.device import DTYPES
-from models.loop import Fit
 from models.nets.build import ReflectanceNet, create_net
 from models.settings import Augment, TrainSettings
+from models.training.loop import Fit
 from pipelines.bands import ALL_BANDS, PATCH_SIZE, SENTINEL2
 from pipelines.dataset.part_file import ROWS_PER_GROUP
 from pipelines.feeding.batches import AHEAD, assemble

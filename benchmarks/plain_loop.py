@@ -1,4 +1,4 @@
-"""The training loop that a competent user of timm and torch writes, at its best: what `models.loop` is held against.
+"""The training loop that a competent user of timm and torch writes, at its best, beside `models.training.loop`.
 
 Flows in: a net that takes normalised patches, and batches. Flows out: steps.
 

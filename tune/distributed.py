@@ -1,8 +1,8 @@
 """One training run by several processes, on one machine or on a cluster: `landsweep train --workers 2`.
 
 Flows in: a run that has been begun. Flows out: the same run trained to its end, in the same folder, which all workers
-must reach. Ray Train starts the workers and ends them all where one fails; each runs `models.train.fit_run` on its
-share of every batch, and the first of them writes.
+must reach. Ray Train starts the workers and ends them all where one fails; each runs `models.training.train.fit_run` on
+its share of every batch, and the first of them writes.
 
 On one machine nothing listens beyond loopback. Ray's own way would: torch's rendezvous by TCP takes every interface, so
 here the workers meet through a file, and gloo and NCCL are told to use loopback.
@@ -32,12 +32,12 @@ from ray.exceptions import GetTimeoutError
 from ray.train.backend import Backend
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 
-from models.logs import TEXT
 from models.processes import Team
 from models.report.epoch_table import TABLE, read_epochs
-from models.run import LOGS, Run, open_run
 from models.settings import RunSettings
-from models.train import Progress, Tell, fit_run
+from models.training.logs import TEXT
+from models.training.run_folder import LOGS, Run, open_run
+from models.training.train import Progress, Tell, fit_run
 from pipelines.cluster import ray_cluster
 from pipelines.dataset.manifest import open_dataset
 from pipelines.errors import LandsweepError, SettingsError, TrainingError
@@ -51,7 +51,7 @@ _PATIENCE = 2.0  # seconds that workers get to leave the process group
 
 
 def fit_together(run: Run, *, progress: Progress, tell: Tell) -> None:
-    """Train a run with as many workers as its settings ask for; see `models.train.fit_run`.
+    """Train a run with as many workers as its settings ask for; see `models.training.train.fit_run`.
 
     Raises:
         SettingsError: there are not as many CPUs or GPUs.

@@ -105,8 +105,8 @@ def _end_running(study: optuna.study.Study, reason: str) -> None:
 
 def _check(settings: SearchSettings, manifest: Manifest) -> tuple[str, ...]:
     """Check what only the dataset, the zoo and the environment know; returns all bands that any trial may ask for."""
-    from models.keep import image_size, net_of
     from models.nets.build import plan
+    from models.training.kept_bundle import image_size, net_of
 
     union = dict.fromkeys(band for choice in settings.space.bands for band in parse_bands(choice, manifest.band_names))
     for model in settings.space.model:

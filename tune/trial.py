@@ -18,12 +18,12 @@ from ray import tune as raytune
 from models.bundle.config import read_config, read_metrics
 from models.bundle.weights import write_bundle
 from models.device import pick_device
-from models.early import Patience
-from models.judge import judge
-from models.keep import config_of, example_of, image_size, net_of
-from models.loop import EpochResult, Fit
 from models.measures import METRICS
 from models.settings import TrainSettings
+from models.training.kept_bundle import config_of, example_of, image_size, net_of
+from models.training.loop import EpochResult, Fit
+from models.training.patience import Patience
+from models.training.score_epoch import judge
 from pipelines.bands import parse_bands
 from pipelines.errors import LandsweepError
 from pipelines.feeding.shared import Feed

@@ -11,7 +11,7 @@ import torch
 from typer.testing import CliRunner, Result
 
 import landsweep
-from models.run import open_run
+from models.training.run_folder import open_run
 from pipelines.errors import SettingsError
 from tests.models.bright import write_bright
 

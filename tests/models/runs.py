@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from models.bundle.config import WEIGHTS
 from models.settings import RunSettings
-from models.train import train
+from models.training.train import train
 from tests.models.events import read_events
 
 ROWS = {"train": 72, "validation": 40, "test": 24}

@@ -19,10 +19,10 @@ from ray.train.v2.api.exceptions import WorkerGroupError
 from safetensors.torch import load_file
 
 from models.bundle.config import WEIGHTS
-from models.checkpoint import STATE
-from models.run import open_run
 from models.settings import RunSettings
-from models.train import train
+from models.training.checkpoint import STATE
+from models.training.run_folder import open_run
+from models.training.train import train
 from pipelines.errors import LandsweepError, SettingsError, TrainingError
 from tests.e2e.sockets import listening, processes_below
 from tests.models.bright import write_bright

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.ema import Average
+from models.training.ema import Average
 
 
 def test_weights_and_running_statistics_are_averaged_and_whole_numbers_copied() -> None:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 from torch import Tensor
 
-from models.losses import MAX_WEIGHT, create_loss, positive_weights
-from models.sampling import sample_weights
 from models.settings import Loss, TrainSettings
+from models.training.losses import MAX_WEIGHT, create_loss, positive_weights
+from models.training.sampling import sample_weights
 from pipelines.errors import SettingsError, TrainingError
 
 COUNTS, ROWS = [0, 3, 30, 80, 100], 100

@@ -14,7 +14,7 @@ import torch
 from pipelines.errors import TrainingError
 
 if TYPE_CHECKING:
-    from models.loop import Fit
+    from models.training.loop import Fit
 
 
 def capture(fit: Fit) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from models.keep import net_of
 from models.nets.build import coarse_channels
 from models.settings import TrainSettings
+from models.training.kept_bundle import net_of
 from pipelines.dataset.manifest import open_dataset
 from tests.fakes import write_dataset
 

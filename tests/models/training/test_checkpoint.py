@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.checkpoint import PREVIOUS, STATE, drop_states, push_state, read_state, write_state
+from models.training.checkpoint import PREVIOUS, STATE, drop_states, push_state, read_state, write_state
 from pipelines.errors import StorageError, TrainingError
 from tests.pipelines.packing.small_disk import small_disk
 

@@ -1,7 +1,7 @@
 """One training run, from a dataset to a folder with everything that came of it: `landsweep train`.
 
-Flows in: `RunSettings`. Flows out: the folder that `models.run` describes. A run that was killed anywhere goes on with
-`resume`, on a CPU to the very same numbers.
+Flows in: `RunSettings`. Flows out: the folder that `models.training.run_folder` describes. A run that was
+killed anywhere goes on with `resume`, on a CPU to the very same numbers.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ import torch
 from models.bundle.config import EXAMPLE
 from models.bundle.locate import BEST_ACC, RESULTS
 from models.bundle.weights import load_bundle, write_bundle
-from models.checkpoint import drop_states, has_state
-from models.course import Course
 from models.device import pick_device
-from models.keep import image_size, net_of
-from models.logs import Log
-from models.loop import Fit
 from models.nets.build import plan
 from models.pretrained.load import whole_path
 from models.processes import ALONE, Team
 from models.results.score import headline, score_splits, write_results
-from models.run import Run, begin, folder_of, now, open_run, reopen
 from models.settings import RunSettings
+from models.training.after_epoch import Course
+from models.training.checkpoint import drop_states, has_state
+from models.training.kept_bundle import image_size, net_of
+from models.training.logs import Log
+from models.training.loop import Fit
+from models.training.run_folder import Run, begin, folder_of, now, open_run, reopen
 from pipelines.bands import parse_bands
 from pipelines.dataset.manifest import Manifest, open_dataset
 from pipelines.errors import InputError, ServiceError, SettingsError, ShardError, TrainingError

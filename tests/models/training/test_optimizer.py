@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from torch import nn
 
-from models.early import Patience
 from models.nets.build import create_net
-from models.optimize import Schedule, create_optimizer
 from models.settings import TrainSettings
+from models.training.optimizer import Schedule, create_optimizer
+from models.training.patience import Patience
 
 
 def test_rate_rises_in_a_line_and_falls_along_a_cosine() -> None:

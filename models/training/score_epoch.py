@@ -10,10 +10,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from models.loop import EpochResult
 from models.measure.calibrate import Calibration, fit_calibration
 from models.measure.metrics import score
 from models.settings import FitSettings
+from models.training.loop import EpochResult
 from pipelines.errors import TrainingError
 
 

@@ -14,7 +14,7 @@ from tensorboardX import SummaryWriter
 
 from models.measures import METRICS
 from models.report.epoch_table import TABLE, write_epochs
-from models.run import LOGS, now
+from models.training.run_folder import LOGS, now
 
 TEXT = "train.log"
 

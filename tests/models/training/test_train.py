@@ -12,16 +12,16 @@ import pytest
 
 from models.bundle.config import check_bundle, read_config, read_metrics
 from models.bundle.locate import RECORD
-from models.checkpoint import STATE, read_state
 from models.device import pick_device
 from models.explain.tensorboard_graph import FILE
 from models.measure.prediction_file import read_predictions
 from models.report.epoch_table import TABLE, read_epochs
 from models.report.learning import draw_learning
 from models.results.score import score_bundle
-from models.run import folder_of, open_run
 from models.settings import AssessSettings, RunSettings
-from models.train import scoring_device, train
+from models.training.checkpoint import STATE, read_state
+from models.training.run_folder import folder_of, open_run
+from models.training.train import scoring_device, train
 from pipelines.drawing.canvas import png_of
 from pipelines.errors import BandError, BundleError, BusyError, ServiceError, SettingsError, ShardError, TrainingError
 from pipelines.files import exclusive

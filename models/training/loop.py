@@ -21,18 +21,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from models.augment import augment
-from models.checkpoint import read_state, write_state
 from models.device import autocast, own_compile_errors, own_memory_errors, tuned_kernels
-from models.ema import Average
-from models.losses import create_loss
 from models.measure.evaluate import Evaluation, evaluate
 from models.nets.build import ReflectanceNet
-from models.optimize import Schedule, create_optimizer
 from models.processes import ALONE, Team
-from models.sampling import sample_weights
 from models.settings import TrainSettings
-from models.state import capture, restore
+from models.training.augment import augment
+from models.training.checkpoint import read_state, write_state
+from models.training.ema import Average
+from models.training.fit_state import capture, restore
+from models.training.losses import create_loss
+from models.training.optimizer import Schedule, create_optimizer
+from models.training.sampling import sample_weights
 from pipelines.errors import SettingsError, TrainingError
 from pipelines.feeding.batches import Batches
 from pipelines.feeding.epoch_order import Plan

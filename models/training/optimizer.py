@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from models.early import Patience
 from models.settings import TrainSettings
+from models.training.patience import Patience
 
 
 def create_optimizer(net: nn.Module, weight_decay: float) -> torch.optim.AdamW:

@@ -15,15 +15,15 @@ from typing import Any
 from models.bundle.config import BundleConfig
 from models.bundle.locate import BEST_ACC, BEST_LOSS, FINAL
 from models.bundle.weights import recover_bundle, write_bundle
-from models.checkpoint import PREVIOUS, STATE, drop_asides, push_state, read_state
-from models.early import Patience
-from models.judge import judge
-from models.keep import config_of, example_of
-from models.logs import Log
-from models.loop import EpochResult, Fit
 from models.measures import METRICS
-from models.run import Run
-from models.state import capture, restore
+from models.training.checkpoint import PREVIOUS, STATE, drop_asides, push_state, read_state
+from models.training.fit_state import capture, restore
+from models.training.kept_bundle import config_of, example_of
+from models.training.logs import Log
+from models.training.loop import EpochResult, Fit
+from models.training.patience import Patience
+from models.training.run_folder import Run
+from models.training.score_epoch import judge
 from pipelines.dataset.manifest import Manifest
 from pipelines.errors import TrainingError
 from pipelines.feeding.rows import Rows

@@ -14,15 +14,15 @@ import pytest
 
 from models.bundle.config import check_bundle
 from models.bundle.locate import RECORD
-from models.checkpoint import PREVIOUS, STATE, read_state
-from models.run import open_run
 from models.settings import RunSettings
-from models.train import train
+from models.training.checkpoint import PREVIOUS, STATE, read_state
+from models.training.run_folder import open_run
+from models.training.train import train
 from pipelines.errors import SettingsError, ShardError, TrainingError
 from tests.models.bright import write_bright
 from tests.models.runs import ROWS, Ears, assert_same_weights, interrupt, scalars, settings_for, tables
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from models.device import pick_device
-from models.loop import EpochResult, Fit
-from models.losses import MAX_WEIGHT, positive_weights
 from models.measure.calibrate import fit_thresholds
 from models.measure.evaluate import evaluate
 from models.nets.build import ReflectanceNet, create_net
 from models.settings import TrainSettings
+from models.training.loop import EpochResult, Fit
+from models.training.losses import MAX_WEIGHT, positive_weights
 from pipelines.errors import SettingsError, TrainingError
 from tests.models.bright import bright_or_dark
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models.augment import MAX_DEVIATIONS, augment, erase, jitter, mixup, rotate, turn_and_flip
-from models.losses import create_loss
 from models.settings import Augment, Loss, TrainSettings
+from models.training.augment import MAX_DEVIATIONS, augment, erase, jitter, mixup, rotate, turn_and_flip
+from models.training.losses import create_loss
 from pipelines.errors import SettingsError
 
 EVERYTHING = Augment(rotation=20, erasing=0.5, jitter=0.1, mixup=0.4)

@@ -185,7 +185,7 @@ def folder_of(settings: RunSettings) -> Path:
 
 def code_hash() -> str:
     """SHA-256 of the source files of `models` and `pipelines`, by their names."""
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     digest = hashlib.sha256()
     for path in sorted(path for room in ("models", "pipelines") for path in (root / room).rglob("*.py")):
         digest.update(f"{path.relative_to(root)}\n".encode() + path.read_bytes())
