@@ -26,6 +26,7 @@ from rich.console import Console
 
 from models.measure.metrics import score
 from models.nets.build import ReflectanceNet, create_net
+from models.pretrained.load import load_pretrained
 from models.settings import TrainSettings
 from models.training.loop import Fit
 from pipelines.dataset.manifest import open_dataset
@@ -126,9 +127,10 @@ def fit(entry: Entry, folds: Sequence[Fold], number: int, seed: int) -> Outcome:
         num_classes=len(fold.label_names),
         image_size=fold.size,
         seed=seed,
-        pretrained=settings.pretrained,
         bands=fold.train.bands,
     )
+    if settings.pretrained:
+        load_pretrained(net, settings.model, settings.pretrained, bands=fold.train.bands, labels=fold.label_names)
     torch.manual_seed(seed)
     entry.change(net)
     started = time.monotonic()

@@ -106,14 +106,14 @@ def _end_running(study: optuna.study.Study, reason: str) -> None:
 def _check(settings: SearchSettings, manifest: Manifest) -> tuple[str, ...]:
     """Check what only the dataset, the zoo and the environment know; returns all bands that any trial may ask for."""
     from models.nets.build import plan
-    from models.training.kept_bundle import image_size, net_of
+    from models.training.fresh_net import fresh_net, image_size
 
     union = dict.fromkeys(band for choice in settings.space.bands for band in parse_bands(choice, manifest.band_names))
     for model in settings.space.model:
         plan(model, image_size(manifest), dropout=settings.dropout, drop_path=settings.drop_path)
     for model, weights in product(settings.space.model, filter(None, settings.space.pretrained)):
         drawn = {"model": model, "pretrained": weights, "bands": settings.space.bands[0]}
-        net_of(settings.train_settings(drawn), manifest)  # says what does not fit, or that the hub does not answer
+        fresh_net(settings.train_settings(drawn), manifest)  # says what does not fit, or that the hub does not answer
     if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and not settings.experiments.is_absolute():
         raise SettingsError(
             f'"{settings.experiments}" would lie in the job\'s temporary folder and be lost',

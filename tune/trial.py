@@ -20,7 +20,9 @@ from models.bundle.weights import write_bundle
 from models.device import pick_device
 from models.measures import METRICS
 from models.settings import TrainSettings
-from models.training.kept_bundle import config_of, example_of, image_size, net_of
+from models.training.fit_state import load, save
+from models.training.fresh_net import fresh_net, image_size
+from models.training.kept_bundle import config_of, example_of
 from models.training.loop import EpochResult, Fit
 from models.training.patience import Patience
 from models.training.score_epoch import judge
@@ -48,7 +50,8 @@ def _fit(settings: TrainSettings, search: SearchSettings, data: Feed, scratch: P
     manifest = data.manifest
     bands = parse_bands(settings.bands, manifest.band_names)
     train, validation = data.get("train", bands), data.get("validation", bands)
-    fit = Fit(net_of(settings, manifest), settings, image_size(manifest), pick_device(settings.device))
+    net, _ = fresh_net(settings, manifest)
+    fit = Fit(net, settings, image_size(manifest), pick_device(settings.device))
     best = _resume(fit, scratch, search.metric)
     for epoch in fit.epochs(train, validation):
         calibration, metrics = judge(epoch, validation.labels, manifest.label_names, settings)
@@ -56,7 +59,7 @@ def _fit(settings: TrainSettings, search: SearchSettings, data: Feed, scratch: P
             config = config_of(settings, manifest, calibration, {"study": search.name, "epoch": epoch.number})
             example = example_of(validation)
             write_bundle(scratch / BUNDLE, fit.kept, config, {"validation": metrics}, example, replace=True)
-        fit.save(scratch / STATE)
+        save(fit, scratch / STATE)
         final = epoch.number == settings.epochs or best.over(settings.patience)
         report = {search.metric: metrics[search.metric], "epoch": epoch.number, "best": best.best, "final": final}
         report |= {"curve": _curve(epoch, metrics)}
@@ -71,7 +74,7 @@ def _resume(fit: Fit, scratch: Path, metric: str) -> Patience:
     if checkpoint is None:
         return Patience()
     checkpoint.to_directory(scratch)
-    fit.load(scratch / STATE)
+    load(fit, scratch / STATE)
     value = float(read_metrics(scratch / BUNDLE)["validation"][metric])
     reached = int(read_config(scratch / BUNDLE).trial["epoch"])
     return Patience(value, fit.done - reached)

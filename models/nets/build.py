@@ -8,7 +8,6 @@ cannot be served with other statistics than it was trained with, and no family l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,9 +21,6 @@ from models.nets.recipe import Recipe
 from pipelines.bands import PATCH_SIZE, is_coarse
 from pipelines.errors import BandError, SettingsError
 
-if TYPE_CHECKING:
-    from models.pretrained.adapt import LoadReport
-
 
 class ReflectanceNet(nn.Module):
     """A net on reflectance: subtracts each band's mean, divides by its deviation, pads, and runs the backbone.
@@ -33,9 +29,6 @@ class ReflectanceNet(nn.Module):
         backbone: takes normalised float32 (batch, bands, side, side), gives logits (batch, classes).
         mean, std: digital numbers, one a band, in the order of the channels.
         recipe: how the backbone was put together, and how patches are padded for it.
-
-    Attributes:
-        pretrained: which of its weights came from where, if any did.
     """
 
     mean: Tensor
@@ -47,7 +40,6 @@ class ReflectanceNet(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.recipe = recipe or Recipe()
-        self.pretrained: LoadReport | None = None
         # Not in the weights file: config.json holds them by band name, and is the only place they live.
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).clamp_min(1.0).view(1, -1, 1, 1), persistent=False)
@@ -91,28 +83,22 @@ def create_net(
     seed: int | None = None,
     dropout: float | None = None,
     drop_path: float | None = None,
-    pretrained: str = "",
-    labels: Sequence[str] = (),
 ) -> ReflectanceNet:
-    """Build a net, its weights drawn from `seed` (without touching the global generator if one is given) or loaded.
+    """Build a net, its weights drawn from `seed` (without touching the global generator if one is given).
 
     Args:
         name: see `models.nets.catalog.MODELS`, or timm's.
         mean, std: digital numbers, one a band, in the order of the channels.
-        bands: names of the channels. By them landnet knows which are coarse, and pretrained weights are matched.
+        bands: names of the channels. By them landnet knows which are coarse.
         image_size: pixels a side of the patches; transformers are built for it and take no other.
         coarse_grid: the dataset has no band of 10 m, so that a pixel of the patches is one of 20 m.
         dropout, drop_path: before the classifier, and of whole blocks; the model's own if not given.
-        pretrained: "" for none, "hub" for timm's, or a path of a file or a bundle; see `models.pretrained.load`.
-        labels: names of the classes, which pretrained weights are matched by.
 
     Raises:
-        SettingsError: the zoo has no such model, or it cannot be built so; no such weights, or none that fits.
+        SettingsError: the zoo has no such model, or it cannot be built so.
         BandError: there are not as many bands as statistics.
-        BundleError: the bundle that weights are to be taken from is damaged.
-        ServiceError: timm's hub does not answer.
     """
-    net = assemble(
+    return assemble(
         name,
         plan(name, image_size, dropout=dropout, drop_path=drop_path, coarse_grid=coarse_grid),
         mean=mean,
@@ -121,11 +107,6 @@ def create_net(
         bands=bands,
         seed=seed,
     )
-    if pretrained:
-        from models.pretrained.load import load_pretrained
-
-        net.pretrained = load_pretrained(net, name, pretrained, bands=bands, labels=labels)
-    return net
 
 
 def plan(

@@ -7,14 +7,14 @@ nothing had been, on a CPU to the last bit.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import torch
 
+from models.training.checkpoint import read_state, write_state
+from models.training.loop import Fit
 from pipelines.errors import TrainingError
-
-if TYPE_CHECKING:
-    from models.training.loop import Fit
 
 
 def capture(fit: Fit) -> dict[str, Any]:
@@ -63,3 +63,17 @@ def restore(fit: Fit, state: Mapping[str, Any]) -> None:
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
         what = f"checkpoint does not fit these settings ({type(error).__name__})"
         raise TrainingError(what, hint="Go on with the settings that it was made with.") from None
+
+
+def save(fit: Fit, path: Path) -> None:
+    """Write what `load` needs to go on from here; raises what `capture` does."""
+    write_state(path, capture(fit))
+
+
+def load(fit: Fit, path: Path) -> None:
+    """Go on from a file that `save` wrote.
+
+    Raises:
+        TrainingError: the file is damaged, or of another net.
+    """
+    restore(fit, read_state(path))

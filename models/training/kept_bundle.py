@@ -1,4 +1,4 @@
-"""What is kept of a net that is being trained: a bundle's config, its example patch, and the net of some settings.
+"""What is kept of a net that is being trained: a bundle's config and its example patch.
 
 Flows in: training settings, a dataset's manifest, and what was fitted on validation. Flows out: what `write_bundle`
 takes.
@@ -15,41 +15,12 @@ from numpy.typing import NDArray
 
 from models.bundle.config import BundleConfig
 from models.measure.calibrate import Calibration
-from models.nets.build import ReflectanceNet, create_net
 from models.settings import TrainSettings
-from pipelines.bands import is_coarse, parse_bands
+from models.training.fresh_net import image_size
+from pipelines.bands import parse_bands
 from pipelines.dataset.manifest import Manifest
 from pipelines.feeding.rows import Rows
 from pipelines.pixels.patch import Patch
-
-
-def image_size(manifest: Manifest) -> int:
-    """Pixels a side that all bands of a dataset are brought to."""
-    return max(column.size for column in manifest.bands)
-
-
-def net_of(settings: TrainSettings, manifest: Manifest) -> ReflectanceNet:
-    """The net that the settings ask for, for a dataset's bands, classes and patches, its weights not yet trained.
-
-    Raises:
-        BandError: the dataset lacks a band.
-        SettingsError: see `create_net`.
-    """
-    bands = parse_bands(settings.bands, manifest.band_names)
-    return create_net(
-        settings.model,
-        mean=[manifest.statistics[band].mean for band in bands],
-        std=[manifest.statistics[band].std for band in bands],
-        num_classes=len(manifest.label_names),
-        image_size=image_size(manifest),
-        coarse_grid=all(map(is_coarse, manifest.band_names)),
-        seed=settings.seed,
-        dropout=settings.dropout,
-        drop_path=settings.drop_path,
-        pretrained=settings.pretrained,
-        bands=bands,
-        labels=manifest.label_names,
-    )
 
 
 def config_of(

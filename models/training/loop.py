@@ -3,8 +3,8 @@
 Flows in: a net, splits, `TrainSettings`. Flows out: one `EpochResult` after each epoch, as an iterator, so that a
 search can report, checkpoint or stop between epochs without the loop knowing of searches.
 
-Steps go on bit for bit on a CPU from wherever `save` was called, within an epoch too. A last batch of one patch, which
-would poison batch norm, does not come about: it is joined to the batch before.
+Steps go on bit for bit on a CPU from wherever `fit_state` captured them, within an epoch too. A last batch of one
+patch, which would poison batch norm, does not come about: it is joined to the batch before.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -27,9 +26,7 @@ from models.nets.build import ReflectanceNet
 from models.processes import ALONE, Team
 from models.settings import TrainSettings
 from models.training.augment import augment
-from models.training.checkpoint import read_state, write_state
 from models.training.ema import Average
-from models.training.fit_state import capture, restore
 from models.training.losses import create_loss
 from models.training.optimizer import Schedule, create_optimizer
 from models.training.sampling import sample_weights
@@ -56,7 +53,7 @@ class EpochResult:
 
 @dataclass
 class Fit:
-    """A net being fitted: everything that changes while it learns, and how to save and restore it.
+    """A net being fitted: everything that changes while it learns; `fit_state` saves and restores it.
 
     `done` epochs are over, and `step` steps of the next one; `total` is the sum of the losses of its patches so far,
     and `noise` the state of torch's generators where an interrupted epoch goes on. `kept` is the net to evaluate and
@@ -100,7 +97,7 @@ class Fit:
 
         Args:
             train, validation: splits with the same bands.
-            after_step: called after each step but an epoch's last, when `save` may be called.
+            after_step: called after each step but an epoch's last, when the fit may be captured.
 
         Raises:
             TrainingError: the loss is no longer a finite number, or a step does not fit into memory.
@@ -230,15 +227,3 @@ class Fit:
         torch.set_rng_state(cpu)
         if gpu is not None and self.device.type == "cuda":
             torch.cuda.set_rng_state(gpu, self.device)
-
-    def save(self, path: Path) -> None:
-        """Write what `load` needs to go on from here."""
-        write_state(path, capture(self))
-
-    def load(self, path: Path) -> None:
-        """Go on from a file that `save` wrote.
-
-        Raises:
-            TrainingError: the file is damaged, or of another net.
-        """
-        restore(self, read_state(path))

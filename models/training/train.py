@@ -19,13 +19,14 @@ from models.bundle.locate import BEST_ACC, RESULTS
 from models.bundle.weights import load_bundle, write_bundle
 from models.device import pick_device
 from models.nets.build import plan
+from models.pretrained.adapt import LoadReport
 from models.pretrained.load import whole_path
 from models.processes import ALONE, Team
 from models.results.score import headline, score_splits, write_results
 from models.settings import RunSettings
 from models.training.after_epoch import Course
 from models.training.checkpoint import drop_states, has_state
-from models.training.kept_bundle import image_size, net_of
+from models.training.fresh_net import fresh_net, image_size
 from models.training.logs import Log
 from models.training.loop import Fit
 from models.training.run_folder import Run, begin, folder_of, now, open_run, reopen
@@ -160,7 +161,8 @@ def fit_run(run: Run, *, progress: Progress, tell: Tell, team: Team = ALONE) -> 
     learned, validation = splits
     # A run that goes on has all its weights from its checkpoint: those it began with may be gone.
     begun = settings.model_copy(update={"pretrained": ""}) if has_state(run.checkpoints) else settings
-    fit = Fit(net_of(begun, manifest), settings, image_size(manifest), pick_device(settings.device), team)
+    net, loaded = fresh_net(begun, manifest)
+    fit = Fit(net, settings, image_size(manifest), pick_device(settings.device), team)
     course = Course(run, fit, validation, manifest)
     course.resume()
     steps = fit.steps(len(learned))
@@ -171,7 +173,7 @@ def fit_run(run: Run, *, progress: Progress, tell: Tell, team: Team = ALONE) -> 
 
     with Log(run.folder, course.rows, tell) if team.leads else nullcontext() as log:
         if log:
-            _introduce(log, course, settings, len(learned), len(validation))
+            _introduce(log, course, loaded, len(learned), len(validation))
         try:
             for epoch in () if course.over else fit.epochs(learned, validation, after_step):
                 progress(fit.done * steps, settings.epochs * steps)
@@ -184,8 +186,8 @@ def fit_run(run: Run, *, progress: Progress, tell: Tell, team: Team = ALONE) -> 
             raise
 
 
-def _introduce(log: Log, course: Course, settings: RunSettings, learned: int, validation: int) -> None:
-    fit = course.fit
+def _introduce(log: Log, course: Course, loaded: LoadReport | None, learned: int, validation: int) -> None:
+    fit, settings = course.fit, course.run.settings
     count = sum(each.numel() for each in fit.net.parameters())
     log.say(
         f"{settings.model} with {count:,} parameters on {settings.bands}; {learned:,} patches to learn from, "
@@ -193,8 +195,8 @@ def _introduce(log: Log, course: Course, settings: RunSettings, learned: int, va
     )
     for remark in course.remarks:
         log.say(remark)
-    if fit.net.pretrained:
-        log.say(str(fit.net.pretrained))
+    if loaded:
+        log.say(str(loaded))
     if fit.done or fit.step:
         log.say(f"going on after epoch {fit.done}, step {fit.step} of the next")
     log.settings(settings.dump_yaml())

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from models.bundle.weights import write_bundle
 from models.nets.build import ReflectanceNet, create_net
-from models.pretrained.adapt import CORRELATION, RGB, spread
+from models.pretrained.adapt import CORRELATION, RGB, LoadReport, spread
 from models.pretrained.hub import Hub
 from models.pretrained.load import load_pretrained, read_tensors
 from pipelines.bands import ALL_BANDS
@@ -38,7 +38,15 @@ def fresh(name: str, bands: tuple[str, ...], labels: tuple[str, ...] = ("a", "b"
     """A net that takes normalised values as they are."""
     count = len(bands)
     given = {"mean": [0.0] * count, "std": [1.0] * count, "num_classes": len(labels), "seed": 0}
-    return create_net(name, **given, bands=bands, labels=labels, **more).eval()  # type: ignore[arg-type]  # of a test
+    return create_net(name, **given, bands=bands, **more).eval()  # type: ignore[arg-type]  # of a test
+
+
+def loaded(
+    name: str, bands: tuple[str, ...], labels: tuple[str, ...] = ("a", "b"), *, pretrained: str, **more: object
+) -> tuple[ReflectanceNet, LoadReport]:
+    """Such a net with weights from somewhere, and what is said of them."""
+    net = fresh(name, bands, labels, **more)
+    return net, load_pretrained(net, name, pretrained, bands=bands, labels=labels)
 
 
 @pytest.fixture
@@ -51,7 +59,7 @@ def test_on_rgb_the_net_is_timms_own(lite_file: str) -> None:
     theirs.load_state_dict(torch.load(lite_file, weights_only=True), strict=False)
     images = torch.randn(2, 3, 64, 64)
     for bands in (RGB, ("B02", "B03", "B04"), ("blue", "Red", "green")):
-        net = fresh(LITE, bands, pretrained=lite_file)
+        net, _ = loaded(LITE, bands, pretrained=lite_file)
         where = {"B04": 0, "B03": 1, "B02": 2, "Red": 0, "green": 1, "blue": 2}
         seen = images[:, [where[band] for band in bands]]
         features = net.backbone.forward_head(net.backbone.forward_features(seen), pre_logits=True)
@@ -59,9 +67,7 @@ def test_on_rgb_the_net_is_timms_own(lite_file: str) -> None:
 
 
 def test_report_names_every_tensor(lite_file: str) -> None:
-    net = fresh(LITE, ALL_BANDS, pretrained=lite_file)
-    report = net.pretrained
-    assert report is not None
+    net, report = loaded(LITE, ALL_BANDS, pretrained=lite_file)
     assert list(report.adapted) == ["conv_stem.weight"]
     assert "B02, B03, B04 by name, 9 more from the mean" in report.adapted["conv_stem.weight"]
     assert set(report.fresh) == {"classifier.weight", "classifier.bias"}
@@ -111,7 +117,7 @@ def test_a_bundles_bands_and_classes_go_by_name(tmp_path: Path) -> None:
     config = config_of("landnet-s", list(bands), ["forest", "sea", "town"])
     write_bundle(tmp_path / "bundle", first, config, {}, patch_of(bands))
     others = ("B05", "B11", "B08", "B04")
-    net = fresh("landnet-s", others, ("town", "heath", "forest"), pretrained=str(tmp_path / "bundle"))
+    net, report = loaded("landnet-s", others, ("town", "heath", "forest"), pretrained=str(tmp_path / "bundle"))
     untouched = fresh("landnet-s", others, ("town", "heath", "forest"))
     fine, coarse = "backbone.features.0.fold.0.weight", "backbone.features.0.take.1.weight"
     head = "backbone.head.1.weight"
@@ -120,16 +126,15 @@ def test_a_bundles_bands_and_classes_go_by_name(tmp_path: Path) -> None:
         assert torch.equal(after[layer], before[layer].flip(1))
     assert torch.equal(after[head][[0, 2]], before[head][[2, 0]])
     assert torch.equal(after[head][1], plain[head][1])
-    assert net.pretrained is not None
-    assert net.pretrained.adapted["head.1.bias"] == "2 of 3 classes by name, the others fresh"
+    assert report.adapted["head.1.bias"] == "2 of 3 classes by name, the others fresh"
     images = torch.randn(1, 4, 40, 40)
-    same = fresh("landnet-s", bands, ("forest", "sea", "town"), pretrained=str(tmp_path / "bundle"))
+    same, _ = loaded("landnet-s", bands, ("forest", "sea", "town"), pretrained=str(tmp_path / "bundle"))
     assert torch.equal(same(images), first(images))
     with pytest.raises(SettingsError, match="bundle is of landnet-s, not landnet"):
-        fresh("landnet", ("B04",), pretrained=str(tmp_path / "bundle"))
+        loaded("landnet", ("B04",), pretrained=str(tmp_path / "bundle"))
     (tmp_path / "bundle" / "model.safetensors").write_bytes(b"x")
     with pytest.raises(BundleError, match="damaged"):
-        fresh("landnet-s", ("B04",), pretrained=str(tmp_path / "bundle"))
+        loaded("landnet-s", ("B04",), pretrained=str(tmp_path / "bundle"))
 
 
 def test_the_weights_file_of_a_bundle_is_the_bundle_and_that_of_the_hub_is_of_photographs(tmp_path: Path) -> None:
@@ -138,16 +143,14 @@ def test_the_weights_file_of_a_bundle_is_the_bundle_and_that_of_the_hub_is_of_ph
     folder = tmp_path / "bundle"
     write_bundle(folder, first, config_of("test_resnet", list(bands), list(labels)), {}, patch_of(bands))
     file = str(folder / "model.safetensors")
-    report = fresh("test_resnet", bands, labels, pretrained=file).pretrained
-    assert report is not None
+    _, report = loaded("test_resnet", bands, labels, pretrained=file)
     assert {"conv1.0.weight", "fc.weight"} <= set(report.loaded)
     (folder / "config.json").write_text('{"architecture": "test_resnet", "num_classes": 2, "pretrained_cfg": {}}')
-    report = fresh("test_resnet", bands, labels, pretrained=file).pretrained
-    assert report is not None
+    _, report = loaded("test_resnet", bands, labels, pretrained=file)
     assert "no band by name, 3 more from the mean of B04, B03, B02" in report.adapted["conv1.0.weight"]
     (folder / "config.json").write_text('{"format": 1, "ban')
     with pytest.raises(BundleError, match="config is damaged"):
-        fresh("test_resnet", bands, labels, pretrained=file)
+        loaded("test_resnet", bands, labels, pretrained=file)
 
 
 def test_a_grid_that_the_bundle_has_no_band_of_stays_fresh(tmp_path: Path) -> None:
@@ -155,8 +158,7 @@ def test_a_grid_that_the_bundle_has_no_band_of_stays_fresh(tmp_path: Path) -> No
     write_bundle(
         tmp_path / "bundle", first, config_of("landnet-s", ["B04", "B08"], ["a", "b"]), {}, patch_of(["B04", "B08"])
     )
-    report = fresh("landnet-s", ("B11", "B04"), pretrained=str(tmp_path / "bundle")).pretrained
-    assert report is not None
+    _, report = loaded("landnet-s", ("B11", "B04"), pretrained=str(tmp_path / "bundle"))
     assert list(report.fresh) == ["features.0.take.1.weight"]
     assert report.adapted["features.0.fold.0.weight"].startswith("B04 by name")
 
@@ -173,17 +175,15 @@ def test_files_as_others_write_them(wrap: str, tmp_path: Path) -> None:
         torch.save({"model": {f"module.{name}": each for name, each in state.items()}}, path)
     else:
         torch.save({f"_orig_mod.{name}": each for name, each in state.items()}, path)
-    net = fresh("test_resnet", RGB, pretrained=str(path))
+    net, report = loaded("test_resnet", RGB, pretrained=str(path))
     assert torch.equal(net.state_dict()["backbone.layer2.0.conv1.weight"], state["layer2.0.conv1.weight"])
-    assert net.pretrained is not None
-    assert set(net.pretrained.fresh) == {"fc.weight", "fc.bias"}
+    assert set(report.fresh) == {"fc.weight", "fc.bias"}
 
 
 def test_positions_of_another_grid_are_resampled(tmp_path: Path) -> None:
     save_file(timm.create_model("test_vit").state_dict(), tmp_path / "vit.safetensors")
-    net = fresh("test_vit", RGB, image_size=64, pretrained=str(tmp_path / "vit.safetensors"))
-    assert net.pretrained is not None
-    assert "pos_embed" in net.pretrained.loaded
+    net, report = loaded("test_vit", RGB, image_size=64, pretrained=str(tmp_path / "vit.safetensors"))
+    assert "pos_embed" in report.loaded
     assert net(torch.zeros(1, 3, 64, 64)).shape == (1, 2)
 
 
@@ -258,9 +258,9 @@ def test_tensors_of_few_bits_are_taken(kind: str, tmp_path: Path) -> None:
     state = timm.create_model("test_resnet").state_dict()
     state["conv1.0.weight"] = (state["conv1.0.weight"] * 20).to(getattr(torch, kind))
     save_file(state, tmp_path / "weights.safetensors")
-    net = fresh("test_resnet", RGB, pretrained=str(tmp_path / "weights.safetensors"))
+    net, _ = loaded("test_resnet", RGB, pretrained=str(tmp_path / "weights.safetensors"))
     assert torch.equal(net.state_dict()["backbone.conv1.0.weight"], state["conv1.0.weight"].float())
-    assert fresh("test_resnet", ALL_BANDS, pretrained=str(tmp_path / "weights.safetensors")).pretrained is not None
+    loaded("test_resnet", ALL_BANDS, pretrained=str(tmp_path / "weights.safetensors"))
     if kind.startswith("float8"):
         save_file({"fc.weight": torch.full((2,), float("nan")).to(getattr(torch, kind))}, tmp_path / "nan.safetensors")
         with pytest.raises(SettingsError, match="not all numbers"):
@@ -274,16 +274,16 @@ def test_weights_of_another_model_are_refused(name: str, tmp_path: Path) -> None
         torch.device("meta") if name == "vgg11" else torch.device("cpu"),
         pytest.raises(SettingsError, match="weights"),
     ):
-        fresh(name, RGB, pretrained=str(tmp_path / "weights.safetensors"))
+        loaded(name, RGB, pretrained=str(tmp_path / "weights.safetensors"))
 
 
 def test_channels_and_classes_without_names_are_not_guessed(tmp_path: Path) -> None:
     state = timm.create_model("test_resnet", in_chans=5, num_classes=2).state_dict()
     save_file(state, tmp_path / "weights.safetensors")
-    net = fresh("test_resnet", ("B02", "B03", "B04", "B05", "B06"), pretrained=str(tmp_path / "weights.safetensors"))
-    assert net.pretrained is not None
-    assert "which bands the source's 5 channels are" in net.pretrained.fresh["conv1.0.weight"]
-    assert "which classes the source's 2 are" in net.pretrained.fresh["fc.weight"]
+    bands = ("B02", "B03", "B04", "B05", "B06")
+    _, report = loaded("test_resnet", bands, pretrained=str(tmp_path / "weights.safetensors"))
+    assert "which bands the source's 5 channels are" in report.fresh["conv1.0.weight"]
+    assert "which classes the source's 2 are" in report.fresh["fc.weight"]
 
 
 def test_every_channel_has_a_name() -> None:
@@ -343,4 +343,4 @@ def test_without_a_network_it_says_how_to_get_the_weights(tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["landnet", "test_maxvit"])
 def test_what_the_hub_does_not_have(name: str) -> None:
     with pytest.raises(LandsweepError, match=f'no weights of "{name}" on timm'):
-        fresh(name, RGB, pretrained="hub")
+        loaded(name, RGB, pretrained="hub")

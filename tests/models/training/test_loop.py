@@ -15,6 +15,7 @@ from models.measure.calibrate import fit_thresholds
 from models.measure.evaluate import evaluate
 from models.nets.build import ReflectanceNet, create_net
 from models.settings import TrainSettings
+from models.training.fit_state import load, save
 from models.training.loop import EpochResult, Fit
 from models.training.losses import MAX_WEIGHT, positive_weights
 from pipelines.errors import SettingsError, TrainingError
@@ -56,9 +57,9 @@ def test_resumed_fit_continues_bit_for_bit(augment: dict[str, float], tmp_path: 
     first = start(augment=augment)
     epochs = first.epochs(bright_or_dark(64, 0), bright_or_dark(32, 1))
     next(epochs)
-    first.save(tmp_path / "state.pt")
+    save(first, tmp_path / "state.pt")
     second = start(augment=augment)
-    second.load(tmp_path / "state.pt")
+    load(second, tmp_path / "state.pt")
     resumed = run(second)
     assert [result.number for result in resumed] == [2, 3]
     np.testing.assert_array_equal(resumed[-1].probabilities, whole[-1].probabilities)
@@ -85,13 +86,13 @@ def test_fit_interrupted_within_an_epoch_continues_bit_for_bit(settings: dict[st
 
     def stop(fit: Fit) -> None:
         if (fit.done, fit.step) == place:
-            fit.save(tmp_path / "state.pt")
+            save(fit, tmp_path / "state.pt")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         list(start(**settings).epochs(bright_or_dark(64, 0), bright_or_dark(32, 1), stop))
     resumed = start(**settings)
-    resumed.load(tmp_path / "state.pt")
+    load(resumed, tmp_path / "state.pt")
     torch.manual_seed(99)  # whatever happens between loading and going on
     (last,) = run(resumed)
     assert last.train_loss == results[-1].train_loss
@@ -210,7 +211,7 @@ def test_weights_that_are_no_numbers_are_not_saved(tmp_path: Path) -> None:
     with torch.no_grad():
         next(fit.net.parameters()).fill_(float("nan"))
     with pytest.raises(TrainingError, match="weights are no numbers"):
-        fit.save(tmp_path / "state.pt")
+        save(fit, tmp_path / "state.pt")
     assert not list(tmp_path.iterdir())
 
 
@@ -253,19 +254,19 @@ def test_empty_splits_are_refused() -> None:
 
 
 def test_a_state_of_another_net_or_other_settings_is_refused(tmp_path: Path) -> None:
-    start().save(tmp_path / "state.pt")
+    save(start(), tmp_path / "state.pt")
     for other in (start("resnet18"), start(ema=0.9), linear()):
         with pytest.raises(TrainingError, match="checkpoint does not fit these settings"):
-            other.load(tmp_path / "state.pt")
+            load(other, tmp_path / "state.pt")
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-100], lambda data: b"", lambda data: b"junk" * 100])
 def test_damaged_checkpoint_is_refused(tmp_path: Path, damage: object) -> None:
     path = tmp_path / "state.pt"
-    start().save(path)
+    save(start(), path)
     path.write_bytes(damage(path.read_bytes()))  # type: ignore[operator]  # a parameter of the test
     with pytest.raises(TrainingError, match="checkpoint is damaged"):
-        start().load(path)
+        load(start(), path)
 
 
 def test_positive_weights_are_bounded() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from models.nets.build import coarse_channels
 from models.settings import TrainSettings
-from models.training.kept_bundle import net_of
+from models.training.fresh_net import fresh_net
 from pipelines.dataset.manifest import open_dataset
 from tests.fakes import write_dataset
 
@@ -27,7 +27,8 @@ def test_a_band_is_coarse_beside_finer_bands_of_its_dataset(
     """Where no band is finer, the patches' pixels are its own, and none are averaged."""
     manifest = open_dataset(write_dataset(tmp_path / "data", 20, sizes=sizes))
     settings = TrainSettings(model="landnet-s", bands=bands)
-    net = net_of(settings, manifest)
+    net, loaded = fresh_net(settings, manifest)
+    assert loaded is None
     names = tuple(manifest.band_names) if bands == "all" else tuple(bands.split(","))
     assert coarse_channels(names, net.recipe) == coarse
     assert hasattr(net.backbone.features[0], "take") == any(coarse)
