@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from pipelines.ending import wait_for_end
 from pipelines.settings import IngestSettings, SampleSettings, Settings
+from pipelines.terminal import wait_for_end
 from serve.settings import ServeSettings
 from tune.settings import Range, Scheduler, SearchSettings, Space
 from ui.settings import UiSettings

@@ -1,14 +1,17 @@
-"""What the command line prints: results on standard output, progress and errors on standard error.
+"""The command line as a person meets it: how verbs are grouped, what they print, and how those that serve end.
 
-Flows in: plain values. Flows out: a few readable lines and a table, or one JSON object.
+Flows in: plain values. Flows out: a few readable lines and a table, or one JSON object, on standard output; progress
+and errors on standard error.
 """
 
 from __future__ import annotations
 
 import json
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -26,6 +29,9 @@ from rich.table import Table
 
 console = Console(stderr=True)
 
+AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on standard output")]
+"""What every verb that reports takes."""
+
 _WORDS, _TITLE = 20, 14
 """Characters of a table's line that a text gets at least, where it is so long, and that a title gets."""
 
@@ -37,6 +43,23 @@ class Verbs(typer.core.TyperGroup):
         rows = [(name, self.commands[name].help or "") for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+
+def group(says: str, cls: type[Verbs] = Verbs) -> typer.Typer:
+    """A group of verbs whose help begins with `says`; in plain lines, as Rich's tables cut names off at 80 columns."""
+    return typer.Typer(
+        help=says,
+        cls=cls,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+
+
+def tell(line: str) -> None:
+    """What goes on, beside the result."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def complain(message: str) -> None:
@@ -124,3 +147,11 @@ def progress_bar(unit: str, label: str = "") -> Iterator[Callable[[int, int], No
         # Not begun before there is something to tell: what is refused at once gets no bar, and no blank line of one.
         if progress.live.is_started:
             progress.stop()
+
+
+def wait_for_end() -> None:
+    """Until Ctrl-C, or SIGTERM as service managers send it, whatever handled these before: so ends what serves."""
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    ended.wait()

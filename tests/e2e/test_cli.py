@@ -18,7 +18,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from landsweep import app, main
+from landsweep import command_line, main
 from serve.client import Client
 from serve.registry import add_bundle
 from tests.e2e.sockets import processes_below, still_there
@@ -41,7 +41,7 @@ def test_help_names_every_verb() -> None:
 
 def every_help() -> Iterator[tuple[Any, str]]:
     """Each verb and group of verbs, with its help at 80 columns."""
-    pending = [([], typer.main.get_command(app))]
+    pending = [([], typer.main.get_command(app := command_line()))]
     while pending:
         words, command = pending.pop()
         pending += [([*words, name], each) for name, each in getattr(command, "commands", {}).items()]

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
-from landsweep import app
+from landsweep import command_line
 from models.bundle.config import EXAMPLE, WEIGHTS, config_text, read_config
 from models.bundle.onnx_export import INPUT, OUTPUT, TOLERANCE, export_onnx, write_onnx
 from models.bundle.weights import Bundle, load_bundle, write_bundle
@@ -27,7 +27,7 @@ from models.settings import ExportSettings
 from pipelines.errors import BundleError, SettingsError, StorageError
 from pipelines.pixels.patch import Patch
 from tests.models.seen import LABELS, bundle_of, corners, fresh
-from tests.pipelines.packing.small_disk import small_disk
+from tests.small_disk import small_disk
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -180,7 +180,7 @@ def written(tmp_path: Path) -> Path:
 def test_the_command_writes_a_file_that_says_what_its_numbers_mean(written: Path, tmp_path: Path) -> None:
     file = tmp_path / "new" / "model.onnx"
     given = ["export", str(written), "--checkpoint", "final", "--threads", "1"]
-    ended = CliRunner().invoke(app, [*given, "--out", str(file), "--json"], catch_exceptions=False)
+    ended = CliRunner().invoke(command_line(), [*given, "--out", str(file), "--json"], catch_exceptions=False)
     found = json.loads(ended.stdout)
     assert (found["bytes"], found["tolerance"]) == (file.stat().st_size, 1e-4)
     assert found["input"] == "digital_numbers: float32 (batch, 2, 24, 24)"

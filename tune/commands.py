@@ -1,0 +1,93 @@
+"""The verbs of `landsweep search`: they parse and call, nothing else.
+
+Flows in: what a user typed. Flows out: calls into this room, and what they found, printed. Heavy packages are imported
+inside the verbs, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipelines.terminal import AsJson, console, group, report, tell
+from tune.settings import SearchSettings
+
+Enter = Callable[[Path, str, Path], dict[str, Any]]
+"""Puts a bundle into a registry under a name, and says what is to be reported of that."""
+
+Register = Annotated[bool, typer.Option(help="put the best bundle into the registry, under the study's name")]
+Experiments = Annotated[Path, typer.Option(help="folder that holds a folder a study")]
+
+
+def mount(app: typer.Typer, enter: Enter) -> None:
+    """Add this room's verbs to the command line.
+
+    Args:
+        enter: takes a bundle into the registry, which is serving's: a search hands over the bundle's folder alone.
+    """
+    search = group("Hyperparameter searches.")
+    search.command("init")(_init)
+    search.command("run")(_runner(enter))
+    search.command("resume")(_resumer(enter))
+    search.command("show")(_show)
+    search.command("list")(_list)
+    app.add_typer(search, name="search")
+
+
+def _init(file: Path, data: Annotated[str, typer.Option(help="dataset folder, or its URL")] = "shards") -> None:
+    """Write a search file with every setting and its meaning, to be edited."""
+    from pipelines.errors import SettingsError
+    from pipelines.files import write_whole
+
+    if file.exists():
+        raise SettingsError("file exists already", where=str(file), hint="Choose another name.")
+    write_whole(file, SearchSettings.parse({"name": file.stem, "data": data}, where=str(file)).dump_yaml())
+    tell(f"Wrote {file}. Run it with: landsweep search run {file}")
+
+
+def _runner(enter: Enter) -> Callable[..., None]:
+    def run(file: Path, register: Register = True, as_json: AsJson = False) -> None:
+        """Search, keep the best trial's bundle, and put it into the registry beside the experiments folder."""
+        _search(SearchSettings.load(file), enter if register else None, as_json, resume=False)
+
+    return run
+
+
+def _resumer(enter: Enter) -> Callable[..., None]:
+    def resume(
+        name: str, experiments: Experiments = Path("experiments"), register: Register = True, as_json: AsJson = False
+    ) -> None:
+        """Run the trials that an interrupted search still owes."""
+        from tune.study import open_study
+
+        _search(open_study(experiments, name).settings, enter if register else None, as_json, resume=True)
+
+    return resume
+
+
+def _search(settings: SearchSettings, enter: Enter | None, as_json: bool, *, resume: bool) -> None:
+    from tune.search import run_search
+    from tune.study import BEST
+
+    study = run_search(settings, console, resume=resume)
+    found = study.as_dict() | {"bundle": str(settings.folder / BEST)}
+    if enter:
+        found |= enter(settings.folder.parent.parent / "registry", settings.name, settings.folder / BEST)
+    report(found, as_json, table="trials")
+
+
+def _show(name: str, experiments: Experiments = Path("experiments"), as_json: AsJson = False) -> None:
+    """A study's trials as they stand, running or done."""
+    from tune.study import open_study
+
+    report(open_study(experiments, name).as_dict(), as_json, table="trials")
+
+
+def _list(experiments: Experiments = Path("experiments"), as_json: AsJson = False) -> None:
+    """The studies there are, newest first."""
+    from tune.study import list_studies
+
+    report({"studies": [{"name": name} for name in list_studies(experiments)]}, as_json, table="studies")
