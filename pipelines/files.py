@@ -15,8 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
-from pipelines.errors import BusyError, StorageError
-from pipelines.location import Location, unreachable
+from pipelines.errors import BusyError, SettingsError, StorageError
+from pipelines.location import Location, locate, unreachable
 
 _BLOCK = 1 << 20
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -54,6 +54,22 @@ def write_whole(location: Location, data: bytes | str) -> None:
         if error.errno in _NO_ROOM:
             raise full(location, len(content)) from None
         raise
+
+
+def check_out(out: Location | str) -> None:
+    """Refuse a folder that cannot be written to before hours of reading are spent.
+
+    Raises:
+        SettingsError: it is a file, or lies where nothing can be created.
+    """
+    folder = locate(out)
+    if not isinstance(folder, Path):
+        return
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    if not there.is_dir():
+        raise SettingsError("not a folder", where=str(there), hint="Name another folder for --out.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise SettingsError("folder is not writable", where=str(there), hint="Name another folder for --out.")
 
 
 def asides(location: Location) -> Iterator[Location]:

@@ -31,9 +31,8 @@ from models.bundle.weights import Bundle, load_bundle
 from models.settings import ExportSettings
 from pipelines.errors import BundleError, SettingsError
 from pipelines.feeding.batches import assemble
-from pipelines.files import write_whole
+from pipelines.files import check_out, write_whole
 from pipelines.pixels.patch import Patch, read_stack
-from pipelines.statistics.summary import check_out
 
 INPUT, OUTPUT = "digital_numbers", "probabilities"
 

@@ -1,4 +1,6 @@
 """Nets by name: our own and timm's, with any bands, all with the same face.
 
 Flows in: a name, bands, a patch size, band statistics. Flows out: a `ReflectanceNet`, and what it is made of.
+
+Front: build, catalog, diagram, families, landnet, layers, recipe.
 """

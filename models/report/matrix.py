@@ -14,8 +14,7 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 from numpy.typing import NDArray
 
 from models.report.panels import fold
-from pipelines.drawing.canvas import blank, ink_on, room_for, signed, wrap
-from pipelines.statistics.figures import ANNOTATED, MATRIX_INCHES
+from pipelines.drawing.canvas import ANNOTATED, MATRIX_INCHES, blank, ink_on, room_for, signed, wrap
 
 _GREY = "#dddddd"
 _LEAST_INCHES = 2.6

@@ -33,8 +33,7 @@ from pipelines.drawing.fonts import unwritable
 from pipelines.errors import PredictionsError, ShardError, nearest
 from pipelines.feeding.rows import Rows
 from pipelines.feeding.streamed import open_stream
-from pipelines.files import commit, exclusive, write_whole
-from pipelines.statistics.summary import check_out
+from pipelines.files import check_out, commit, exclusive, write_whole
 
 FIGURES = "visualizations"
 

@@ -31,8 +31,7 @@ from pipelines.drawing.canvas import png_of
 from pipelines.errors import SettingsError
 from pipelines.feeding.batches import assemble
 from pipelines.feeding.rows import Rows
-from pipelines.files import write_whole
-from pipelines.statistics.summary import check_out
+from pipelines.files import check_out, write_whole
 
 IMPORTANCE = "band_importance"
 

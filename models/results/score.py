@@ -35,9 +35,8 @@ from models.settings import AssessSettings
 from pipelines.dataset.manifest import open_dataset
 from pipelines.drawing.fonts import unwritable
 from pipelines.feeding.streamed import open_stream
-from pipelines.files import write_whole
+from pipelines.files import check_out, write_whole
 from pipelines.location import Location
-from pipelines.statistics.summary import check_out
 
 CALIBRATION = "calibration.json"
 OTHER_DATA = "this is not the dataset that the model was trained on"

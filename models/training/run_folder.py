@@ -31,9 +31,8 @@ from models.bundle.weights import installed_versions
 from models.settings import RunSettings
 from pipelines.dataset.manifest import Manifest
 from pipelines.errors import SettingsError, TrainingError
-from pipelines.files import write_whole
+from pipelines.files import check_out, write_whole
 from pipelines.settings import Settings
-from pipelines.statistics.summary import check_out
 
 LOGS = "logs"
 

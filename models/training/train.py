@@ -34,10 +34,9 @@ from pipelines.bands import parse_bands
 from pipelines.dataset.manifest import Manifest, open_dataset
 from pipelines.errors import InputError, ServiceError, SettingsError, ShardError, TrainingError
 from pipelines.feeding.open_rows import choose, open_rows
-from pipelines.files import exclusive
+from pipelines.files import check_out, exclusive
 from pipelines.location import locate
 from pipelines.pixels.patch import read_stack
-from pipelines.statistics.summary import check_out
 
 Progress = Callable[[int, int], None]
 Tell = Callable[[str], None]

@@ -32,6 +32,12 @@ NAME_WIDTH = 40
 MAX_INCHES = 200
 """No side of a picture is longer, however much there is to show: a PNG of Agg has up to 65,535 pixels a side."""
 
+ANNOTATED = 40
+"""Classes up to which a matrix has its numbers written into it."""
+
+MATRIX_INCHES = 60
+"""Side of a matrix at most: room for the names of 375 classes, and 100 MB of pixels while it is drawn."""
+
 BLUE = "#0072b2"
 COLOURS = (BLUE, "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 MARKERS = "osD^vP"

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from pipelines.bands import SENTINEL2
 from pipelines.drawing.canvas import (
+    ANNOTATED,
     BLUE,
     COLOURS,
     MARKERS,
+    MATRIX_INCHES,
     THOUSANDS,
     bars,
     blank,
@@ -29,12 +31,6 @@ from pipelines.drawing.canvas import (
     wrap,
 )
 from pipelines.statistics.measure import BandStatistics, DatasetStatistics
-
-ANNOTATED = 40
-"""Classes up to which a matrix has its numbers written into it."""
-
-MATRIX_INCHES = 60
-"""Side of a matrix at most: room for the names of 375 classes, and 100 MB of pixels while it is drawn."""
 
 RARE = 0.001
 """Share of a band's pixels that histograms may leave beyond their right edge, and say so."""

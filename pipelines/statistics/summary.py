@@ -6,32 +6,13 @@ left alone. `statistics.json` is written last and removed first: a folder withou
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
-from pipelines.errors import SettingsError
 from pipelines.files import write_whole
 from pipelines.location import Location, locate
 from pipelines.statistics.measure import DatasetStatistics
 
 NUMBERS = "statistics.json"
-
-
-def check_out(out: Location | str) -> None:
-    """Refuse a folder that cannot be written to before hours of reading are spent.
-
-    Raises:
-        SettingsError: it is a file, or lies where nothing can be created.
-    """
-    folder = locate(out)
-    if not isinstance(folder, Path):
-        return
-    there = next(each for each in (folder, *folder.parents) if each.exists())
-    if not there.is_dir():
-        raise SettingsError("not a folder", where=str(there), hint="Name another folder for --out.")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise SettingsError("folder is not writable", where=str(there), hint="Name another folder for --out.")
 
 
 def write_summary(out: Location | str, statistics: DatasetStatistics) -> list[str]:

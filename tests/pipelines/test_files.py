@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.errors import BusyError, StorageError
-from pipelines.files import exclusive, sha256_of, write_whole
-from tests.pipelines.packing.small_disk import grow, small_disk
+from pipelines.errors import BusyError, SettingsError, StorageError
+from pipelines.files import check_out, exclusive, sha256_of, write_whole
+from tests.small_disk import grow, small_disk
 
 
 def test_content_is_written_and_replaced_with_nothing_beside_it(tmp_path: Path) -> None:
@@ -135,3 +135,10 @@ def test_a_lock_in_no_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "records").symlink_to(tmp_path / "gone" / "too")
     with pytest.raises(OSError, match="records"), exclusive(tmp_path / "records" / "lock", "it"):
         pass
+
+
+def test_out_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(SettingsError, match="not a folder"):
+            check_out(out)

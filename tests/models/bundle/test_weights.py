@@ -14,7 +14,7 @@ from models.measure.metrics import score
 from models.nets.build import ReflectanceNet, create_net
 from pipelines.errors import BundleError, StorageError
 from pipelines.pixels.patch import Patch
-from tests.pipelines.packing.small_disk import grow, small_disk
+from tests.small_disk import grow, small_disk
 
 LABELS = ["one", "two"]
 

@@ -20,7 +20,7 @@ from pipelines.errors import StorageError
 from tests.models.bright import LABELS, write_bright
 from tests.models.events import read_graph
 from tests.models.seen import bundle_of
-from tests.pipelines.packing.small_disk import small_disk
+from tests.small_disk import small_disk
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

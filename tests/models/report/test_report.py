@@ -31,7 +31,7 @@ from pipelines.files import exclusive, write_whole
 from tests.fakes import write_dataset
 from tests.models.made_up import made_up, permuted
 from tests.models.seen import fresh
-from tests.pipelines.packing.small_disk import small_disk
+from tests.small_disk import small_disk
 
 SMALL = made_up(("odd", "third"), 30)
 DECIDED = replace(SMALL, decided=True, thresholds=None, probabilities=SMALL.decisions.astype(np.float32))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from models.training.checkpoint import PREVIOUS, STATE, drop_states, push_state, read_state, write_state
 from pipelines.errors import StorageError, TrainingError
-from tests.pipelines.packing.small_disk import small_disk
+from tests.small_disk import small_disk
 
 STATES = {"weights": {"a": torch.arange(300.0)}, "rows": [{"epoch": 1, "value": None}], "best": [-math.inf, 3]}
 

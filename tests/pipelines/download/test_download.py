@@ -36,7 +36,7 @@ from pipelines.errors import (
 from pipelines.files import exclusive
 from pipelines.settings import DownloadSettings
 from tests.pipelines.download.faulty_server import Fault, Server, serving
-from tests.pipelines.packing.small_disk import grow, small_disk
+from tests.small_disk import grow, small_disk
 
 ROOT = Path(__file__).parents[3]
 CONTENT = random.Random(0).randbytes(300_000)

@@ -19,8 +19,8 @@ from pipelines.errors import BusyError, StorageError
 from pipelines.packing.ingest import ingest
 from pipelines.packing.part import RECORDS
 from pipelines.settings import IngestSettings
-from tests.pipelines.packing.small_disk import grow, small_disk
 from tests.ray_head import ray_head
+from tests.small_disk import grow, small_disk
 
 ROOT = Path(__file__).parents[3]
 KILLS = 10

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from upath import UPath
 
-from pipelines.errors import SettingsError
 from pipelines.statistics.measure import DatasetStatistics, measure
-from pipelines.statistics.summary import NUMBERS, band_rows, check_out, class_rows, overview, write_summary
+from pipelines.statistics.summary import NUMBERS, band_rows, class_rows, overview, write_summary
 from tests.fakes import write_dataset
 
 ROOT = Path(__file__).parents[3]
@@ -79,13 +78,6 @@ def test_out_may_be_an_object_store(found: DatasetStatistics) -> None:
     write_summary(out, found)
     write_summary(out, found)
     assert {path.name for path in out.iterdir()} == ALL_FILES
-
-
-def test_out_that_is_a_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    for out in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(SettingsError, match="not a folder"):
-            check_out(out)
 
 
 def test_verb_prints_a_table_or_one_json_object(dataset: Path, found: DatasetStatistics, tmp_path: Path) -> None:

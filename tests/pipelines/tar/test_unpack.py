@@ -16,7 +16,7 @@ import zstandard
 
 from pipelines.errors import ArchiveError, InputError, StorageError
 from pipelines.tar.unpack import unpack
-from tests.pipelines.packing.small_disk import grow, small_disk
+from tests.small_disk import grow, small_disk
 
 ROOT = Path(__file__).parents[3]
 
