@@ -19,8 +19,10 @@ from pipelines.errors import LandsweepError
 from pipelines.flags import flags_of
 from pipelines.terminal import Verbs, complain, console, group
 
-FLOW = ("data", "models", "train", "test", "report", "explain", "export")
-FLOW += ("search", "registry", "serve", "predict", "ui", "demo")
+FLOW = [
+    *("data", "models", "train", "test", "report", "explain", "export"),
+    *("search", "registry", "serve", "predict", "ui", "demo"),
+]
 
 
 class _Flow(Verbs):
