@@ -11,10 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
 from pydantic import Field
 
+from pipelines.flags import flags_of
 from pipelines.settings import IngestSettings, SampleSettings, Settings
-from pipelines.terminal import wait_for_end
+from pipelines.terminal import console, wait_for_end
 from serve.settings import ServeSettings
 from tune.settings import Range, Scheduler, SearchSettings, Space
 from ui.settings import UiSettings
@@ -36,6 +38,16 @@ class DemoSettings(Settings):
     time_budget: float = Field(default=120, ge=10, description="seconds after which the search ends")
     port: int = Field(default=8000, ge=1, le=65535, description="port of the endpoint")
     page_port: int = Field(default=7860, ge=1, le=65535, description="port of the page")
+
+
+def mount(app: typer.Typer) -> None:
+    """Add `landsweep demo` to the command line."""
+    app.command("demo")(flags_of(DemoSettings, _demo))
+
+
+def _demo(settings: DemoSettings) -> None:
+    """The whole path on a synthetic archive: sample, ingest, search, register, serve, predict, page."""
+    run_demo(settings, console)
 
 
 def run_demo(settings: DemoSettings, console: Console) -> None:

@@ -8,16 +8,15 @@ from typing import Any
 
 import typer
 
+import demo
 import models.commands
 import pipelines.commands
 import serve.commands
 import tune.commands
 import ui.commands
-from demo import DemoSettings, run_demo
 from pipelines import cluster
 from pipelines.errors import LandsweepError
-from pipelines.flags import flags_of
-from pipelines.terminal import Verbs, complain, console, group
+from pipelines.terminal import Verbs, complain, group
 
 FLOW = [
     *("data", "models", "train", "test", "report", "explain", "export"),
@@ -29,11 +28,6 @@ class _Flow(Verbs):
     def list_commands(self, ctx: Any) -> list[str]:
         """In the order of the flow, where Typer would have all groups after all verbs."""
         return sorted(super().list_commands(ctx), key=FLOW.index)
-
-
-def _demo(settings: DemoSettings) -> None:
-    """The whole path on a synthetic archive: sample, ingest, search, register, serve, predict, page."""
-    run_demo(settings, console)
 
 
 def _together() -> Any:
@@ -57,7 +51,7 @@ def command_line() -> typer.Typer:
     tune.commands.mount(app, _enter)
     serve.commands.mount(app)
     ui.commands.mount(app)
-    app.command("demo")(flags_of(DemoSettings, _demo))
+    demo.mount(app)
     return app
 
 
