@@ -14,7 +14,18 @@ cluster.prepare()  # before anything imports ray
 
 from pipelines.settings import IngestSettings, SampleSettings  # noqa: E402  after prepare()
 
+FIXTURES = {"ray_session": "ray", "trained": "trained"}
+"""What takes long to make is made once: all tests that want it are run by one process."""
+
 REAL = Path(__file__).parents[2] / "shared" / "data"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests pytest-xdist is to keep together: those of a costly fixture, else those of a file."""
+    for item in items:
+        wanted = getattr(item, "fixturenames", ())
+        group = next((name for fixture, name in FIXTURES.items() if fixture in wanted), str(item.path))
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Temperature and thresholds, fitted on validation, carried by the bundle and used wherever it predicts.
+"""Temperature, fitted on validation, and with the thresholds carried by the bundle and used wherever it predicts.
 
 Flows in: logits or probabilities, and labels, of the validation split, never of another. Flows out: a `Calibration`,
 and what it changes on any split.
@@ -19,12 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.measure.checks import Labels, Probabilities, check_labels, check_probabilities
+from models.measure.checks import Labels, check_labels, check_probabilities, check_unnamed
 from models.measure.metrics import DEFAULT_THRESHOLD, calibration_error, decide, decision_metrics
+from models.measure.thresholds import fit_thresholds
 from pipelines.errors import InputError
-
-PRIOR_POSITIVES = 10
-"""A class with this many positives goes half the way from the default threshold to its own best one."""
 
 STEPS = 60
 """Of the search for the temperature, at most; it takes about 8."""
@@ -66,7 +64,7 @@ def fit_temperature(logits: NDArray[np.floating[Any]], labels: NDArray[Any]) -> 
     Raises:
         InputError: shapes do not fit each other, nothing to fit on, or logits that are no finite numbers.
     """
-    truth = _check(labels)
+    truth = check_unnamed(labels)
     if logits.shape != truth.shape or not np.isfinite(logits).all():
         raise InputError(f"logits are {logits.shape} or not finite, labels {truth.shape}", where="logits")
     if truth.all() or not truth.any():
@@ -74,28 +72,6 @@ def fit_temperature(logits: NDArray[np.floating[Any]], labels: NDArray[Any]) -> 
     numbers, kinds = torch.from_numpy(logits.ravel()).double(), torch.from_numpy(truth.ravel()).double()
     temperature = 1 / _sharpness(numbers, float((numbers * kinds).mean()))
     return temperature if _entropy(numbers / temperature, kinds) < _entropy(numbers, kinds) else 1.0
-
-
-def fit_thresholds(probabilities: NDArray[np.floating[Any]], labels: NDArray[Any], beta: float = 1.0) -> list[float]:
-    """Threshold of each class that gives the best F-beta, drawn towards 0.5 the fewer positives the class has.
-
-    A class without positives gets 0.5.
-
-    Args:
-        probabilities: (rows, classes) from 0 to 1.
-        labels: (rows, classes) of 0 and 1.
-        beta: 1 for F1, 2 for F2, which counts recall twice.
-
-    Raises:
-        InputError: shapes do not fit each other, nothing to fit on, or values that are no probabilities or labels.
-    """
-    truth = _check(labels)
-    scores = check_probabilities(probabilities, truth)
-    positives = truth.sum(axis=0, dtype=np.float64)
-    trust = positives / (positives + PRIOR_POSITIVES)
-    best = np.array([_best_threshold(one, kind, beta) for one, kind in zip(scores.T, truth.T, strict=True)])
-    thresholds: list[float] = (DEFAULT_THRESHOLD + trust * (best - DEFAULT_THRESHOLD)).tolist()
-    return thresholds
 
 
 def calibration_effect(
@@ -116,10 +92,6 @@ def _of(calibration: Calibration, logits: NDArray[np.floating[Any]], truth: Labe
     values["ece"] = calibration_error(scores, truth)
     values["bce"] = _entropy(torch.from_numpy(logits).double() / calibration.temperature, torch.from_numpy(truth))
     return {key: None if np.isnan(value) else value for key, value in values.items()}
-
-
-def _check(labels: NDArray[Any]) -> Labels:
-    return check_labels(labels, [str(column) for column in range(labels.shape[-1])])
 
 
 def _sharpness(logits: Tensor, mean_of_positive: float) -> float:
@@ -150,18 +122,3 @@ def _sharpness(logits: Tensor, mean_of_positive: float) -> float:
 
 def _entropy(logits: Tensor, labels: Tensor) -> float:
     return float(torch.nn.functional.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype)))
-
-
-def _best_threshold(scores: Probabilities, truth: Labels, beta: float) -> float:
-    """Halfway between the lowest score that is worth taking and the next below it; equal scores go together."""
-    order = np.argsort(-scores)
-    ranked = scores[order].astype(np.float64)
-    hits = np.cumsum(truth[order], dtype=np.int64)
-    if not hits[-1]:
-        return DEFAULT_THRESHOLD
-    value = (1 + beta**2) * hits / (np.arange(1, len(order) + 1) + beta**2 * hits[-1])
-    value[:-1][ranked[1:] == ranked[:-1]] = -1
-    last = int(np.argmax(value))
-    below = ranked[last + 1] if last + 1 < len(ranked) else 0.0
-    middle = float((ranked[last] + below) / 2)
-    return middle if middle > below else float(ranked[last])

@@ -35,6 +35,11 @@ def check_labels(labels: NDArray[Any], label_names: Sequence[str], what: str = "
     return np.ascontiguousarray(labels, np.uint8)
 
 
+def check_unnamed(labels: NDArray[Any]) -> Labels:
+    """Labels of classes whose names do not matter, (rows, classes), as uint8; raises what `check_labels` does."""
+    return check_labels(labels, [str(column) for column in range(labels.shape[-1])])
+
+
 def check_probabilities(probabilities: Probabilities, labels: Labels) -> Probabilities:
     """Probabilities of the labels' shape, contiguous, as float32 or float64.
 

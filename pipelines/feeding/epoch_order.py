@@ -1,10 +1,11 @@
-"""What is particular about an epoch: which rows it draws, where it starts, and whose share of it is dealt.
+"""The order of an epoch, and what is particular about it: which rows it draws, where it starts, whose share is dealt.
 
 Flows in: what a training run asks for. Flows out: a `Plan`, from which every kind of `Rows` deals the same batches.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +43,21 @@ class Plan:
         """Of the rows of a batch, those of this worker."""
         number, workers = self.share
         return rows[number::workers]
+
+    def order(self, rows: int, seed: Sequence[int] | None) -> NDArray[np.int64]:
+        """Rows of an epoch, (rows,), in the order in which they are dealt: shuffled, or drawn by weight.
+
+        Args:
+            rows: how many there are.
+            seed: of the order; None for the split's own, which no weights go with.
+        """
+        if self.weights is not None:
+            assert seed is not None, "drawing needs a seed"
+            return self.draw(rows, np.random.default_rng(seed))
+        order = np.arange(rows)
+        if seed is not None:
+            np.random.default_rng(seed).shuffle(order)
+        return order
 
     def draw(self, rows: int, generator: np.random.Generator) -> NDArray[np.int64]:
         """As many rows as there are, drawn by weight, in the order in which they were drawn."""

@@ -110,12 +110,7 @@ class Split:
         return taken
 
     def epoch(self, batch_size: int, seed: Sequence[int] | None, plan: Plan = ALL) -> Iterator[Chunk]:
-        rows = np.arange(len(self))
-        if seed is not None and plan.weights is None:
-            np.random.default_rng(seed).shuffle(rows)
-        elif plan.weights is not None:
-            assert seed is not None, "drawing needs a seed"
-            rows = plan.draw(len(self), np.random.default_rng(seed))
+        rows = plan.order(len(self), seed)
         for step in range(plan.skip, plan.steps(len(rows), batch_size)):
             start = step * batch_size
             yield self.take(np.sort(plan.mine(rows[start : start + plan.size(step, len(rows), batch_size)])))

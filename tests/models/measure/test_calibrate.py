@@ -11,15 +11,14 @@ from numpy.typing import NDArray
 from sklearn.metrics import fbeta_score
 
 from models.measure.calibrate import (
-    PRIOR_POSITIVES,
     TEMPERATURES,
     Calibration,
     calibration_effect,
     fit_calibration,
     fit_temperature,
-    fit_thresholds,
 )
 from models.measure.metrics import DEFAULT_THRESHOLD, decide
+from models.measure.thresholds import PRIOR_POSITIVES, fit_thresholds
 from pipelines.errors import InputError
 
 Split = tuple[NDArray[np.float32], NDArray[np.uint8]]

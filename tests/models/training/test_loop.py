@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from models.device import pick_device
-from models.measure.calibrate import fit_thresholds
 from models.measure.evaluate import evaluate
+from models.measure.thresholds import fit_thresholds
 from models.nets.build import ReflectanceNet, create_net
 from models.settings import TrainSettings
 from models.training.fit_state import load, save
