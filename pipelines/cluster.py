@@ -72,6 +72,7 @@ def ray_cluster(num_cpus: int | None = None) -> Iterator[None]:
         num_cpus: logical CPUs of a cluster started here; None takes the machine's.
 
     Raises:
+        LandsweepError: ray was imported before `prepare` was called.
         BusyError: see `connect`.
     """
     address = os.environ.get("RAY_ADDRESS")
@@ -125,7 +126,11 @@ def connect(init: Callable[..., object], address: str | None, num_cpus: int | No
 
 @contextmanager
 def own_errors() -> Iterator[None]:
-    """Raise what a remote task of ours raised, in place of Ray's account of it."""
+    """Raise what a remote task of ours raised, in place of Ray's account of it.
+
+    Raises:
+        LandsweepError, OSError: the task's own.
+    """
     import ray
 
     try:

@@ -60,71 +60,100 @@ def _rebuild(kind: type[LandsweepError], what: str, where: str, hint: str) -> La
 
 
 class InputError(LandsweepError):
+    """The caller's own file, flag or setting is wrong, in a way that no subclass names: to whoever gave it."""
+
     exit_code, status = 2, 422
 
 
 class SettingsError(InputError):
-    pass
+    """A setting is unknown or out of range, or does not fit the others, the data or this machine.
+
+    To whoever wrote the flag or the YAML file.
+    """
 
 
 class BandError(InputError):
-    pass
+    """A band is unknown, missing or given twice: to whoever chose the bands, or brought data without names for them."""
 
 
 class LabelError(InputError):
-    pass
+    """A class is unknown, has no name, or has that of another: to whoever labelled the data, or asks about a class."""
 
 
 class ArchiveError(InputError):
-    pass
+    """No archive is there, or it is damaged, unsafe or contradicts itself: to whoever unpacks or ingests it."""
 
 
 class PatchError(InputError):
-    pass
+    """One patch cannot be decoded.
+
+    To whoever uploads it; an ingest leaves it out instead, and counts it under this reason.
+    """
 
 
 class UnsupportedError(PatchError):
+    """Not the kind of file that is taken here, by its bytes, name or content type: to whoever sends it."""
+
     status = 415
 
 
 class TooLargeError(PatchError):
+    """More bytes, bands or pixels, there or claimed, than are read here: to whoever sends the file."""
+
     status = 413
 
 
 class ShardError(InputError):
-    pass
+    """No dataset folder is there, or it is damaged, lacks what is asked for, or is another than was meant.
+
+    To whoever packs it or reads it.
+    """
 
 
 class BundleError(InputError):
-    pass
+    """No bundle is there, or it is damaged, too new, or does not fit: to whoever serves it, scores it or exports it."""
 
 
 class PredictionsError(InputError):
-    pass
+    """No predictions are there, or they are damaged, or do not fit the dataset: to whoever wants a report of them."""
 
 
 class StudyError(InputError):
-    pass
+    """No such study, or there is one already, or its state is damaged: to whoever searches, or looks at a search."""
 
 
 class NotFoundError(InputError):
+    """A name that the registry, the endpoint or a download's server does not know: to whoever asked for it."""
+
     status = 404
 
 
 class BusyError(LandsweepError):
+    """Somebody else holds it (a port, a lock, a full queue), or it does not come up: to whoever can try again later."""
+
     status = 503
 
 
 class StorageError(LandsweepError):
+    """The disk has no room for what is to be written, and what was there is still there: to whoever can make room."""
+
     status = 507
 
 
 class ServiceError(LandsweepError):
+    """A server does not answer, or answers with an error: the endpoint, an object store, timm's hub, a download's.
+
+    To whoever runs it, or gave its address.
+    """
+
     status = 503
 
 
 class TrainingError(LandsweepError):
-    pass
+    """Training cannot go on: it diverged, ran out of memory, has a damaged checkpoint, or came to no result.
+
+    To whoever trains. What a trial of a search raises becomes its reason, and the other trials go on.
+    """
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -118,6 +118,10 @@ def exclusive(path: Location, what: str) -> Iterator[None]:
     An object store has no such locks: there, the block is entered at once, and what is written in it must bear being
     written twice.
 
+    Args:
+        path: the lock file; made, with its folder, if it is not there.
+        what: what is done under it, as a phrase for the message.
+
     Raises:
         BusyError: another process holds it.
     """

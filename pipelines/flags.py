@@ -39,6 +39,9 @@ def flags_of(
         act: called with the validated settings and its own further keyword parameters.
         arguments: fields that are positional.
         config: `--config FILE.yaml` may give any of the fields; a flag goes before what the file says.
+
+    Returns:
+        The command. It raises SettingsError for what was typed or stands in the file, and what `act` raises.
     """
     own = list(inspect.signature(act, eval_str=True).parameters.values())[1:]
     fields = {"__".join(path): (path, field) for path, field in _fields(model)}

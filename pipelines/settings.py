@@ -45,7 +45,11 @@ class Settings(BaseModel):
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read one YAML file; see `parse`."""
+        """Read one YAML file.
+
+        Raises:
+            SettingsError: see `load_yaml` and `parse`.
+        """
         return cls.parse(load_yaml(path), where=str(path))
 
     def dump_yaml(self) -> str:

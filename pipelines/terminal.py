@@ -40,6 +40,7 @@ class Verbs(typer.core.TyperGroup):
     """A group of verbs whose help says in full what each does; it would be cut to what fits beside the name."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Click's hook for the list of verbs: a line for each, with all of its help."""
         rows = [(name, self.commands[name].help or "") for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
@@ -68,7 +69,13 @@ def complain(message: str) -> None:
 
 
 def report(values: dict[str, Any], as_json: bool, table: str = "") -> None:
-    """One JSON object, or a few readable lines and a table, on standard output."""
+    """One JSON object, or a few readable lines and a table, on standard output.
+
+    Args:
+        values: what is said, by name.
+        as_json: all of it as JSON.
+        table: name of the value that is drawn as a table, a list of rows; none if empty.
+    """
     if as_json:
         typer.echo(json.dumps(values, ensure_ascii=False))
         return

@@ -52,7 +52,8 @@ def read_v1(source: Location, layout: Layout) -> Catalogue:
     """Read the labels of all patches, and map them to the 19 classes.
 
     Raises:
-        ArchiveError: there is no patch.
+        ArchiveError: there is no patch, or one of the archive's lists cannot be read.
+        ServiceError: the object store does not answer.
     """
     images = _images(source)
     assert images is not None, "is_v1 said so"
@@ -109,7 +110,11 @@ def _labels_of_all(images: Location, patches: list[str]) -> Iterator[list[str] |
 
 
 def read_names(fetch: Fetch, patch: str) -> list[str] | str:
-    """The patch's 43-class names, or the reason for which it is left out."""
+    """The patch's 43-class names, or the reason for which it is left out.
+
+    Raises:
+        OSError, ServiceError: from `fetch`, where it is not this one file that is wrong.
+    """
     try:
         names = json.loads(fetch(f"{patch}/{patch}{_LABELS}"))["labels"]
         if not isinstance(names, list):

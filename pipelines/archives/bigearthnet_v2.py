@@ -46,6 +46,7 @@ def read_v2(source: Location, layout: Layout) -> Catalogue:
 
     Raises:
         ArchiveError: a table or the images are missing, damaged, or contradict themselves.
+        ServiceError: the object store does not answer.
     """
     table_file, images = source / METADATA, source / IMAGES
     tar = next((source / name for name in _TARS if (source / name).is_file()), None)

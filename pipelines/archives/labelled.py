@@ -54,6 +54,7 @@ def read_labelled(source: Location, bands: str, names: Sequence[str]) -> Catalog
     Raises:
         ArchiveError: the table is missing or contradicts itself, or no file can be read.
         BandError: the files' bands have no names and none were given, or a band is not among them.
+        ServiceError: the object store does not answer.
     """
     path = source / TABLE
     table = _read_table(path)

@@ -47,6 +47,7 @@ def read_patch(layout: Layout, place: str, fetch: Fetch) -> Patch:
 
     Raises:
         PatchError: a file is missing, damaged, or not what the layout says; `where` names the band.
+        OSError, ServiceError: from `fetch`, where it is not this one file that is wrong.
     """
     return _read_files(layout, place, fetch) if layout.kind == "files" else _read_stack(layout, place, fetch)
 

@@ -4,7 +4,7 @@ Flows in: what the ingest counted. Flows out: a `Manifest`, checked against the 
 
     dataset/
       manifest.json              this
-      train/part-00000.parquet   rows; see `shards`
+      train/part-00000.parquet   rows; see `part_file`
       validation/…  test/…
 """
 
@@ -30,11 +30,15 @@ PACK_HINT = "Pack an archive with `landsweep data ingest SOURCE OUT`."
 
 
 class BandColumn(Settings):
+    """One band of the dataset: its name, and its own resolution as the side of a patch."""
+
     name: str
     size: int = Field(gt=0, description="pixels a side")
 
 
 class Part(Settings):
+    """One Parquet file: the patches it holds, and what proves it: its size, its checksum and that of its footer."""
+
     file: str = Field(description="path relative to the dataset folder")
     rows: int
     bytes: int
@@ -43,6 +47,8 @@ class Part(Settings):
 
 
 class Statistics(Settings):
+    """One band's mean and standard deviation (of the population): what a net subtracts, and divides by."""
+
     mean: float = Field(description="digital numbers, over the training split")
     std: float
 
@@ -65,13 +71,16 @@ class Manifest(Settings):
 
     @property
     def band_names(self) -> tuple[str, ...]:
+        """In the order in which they were packed."""
         return tuple(band.name for band in self.bands)
 
     @property
     def hash(self) -> str:
+        """SHA-256 of its JSON, in hexadecimal: what bundles, runs and statistics call the dataset."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
     def rows(self, split: str) -> int:
+        """Patches of a split; 0 of one that the dataset has not."""
         return sum(part.rows for part in self.splits.get(split, ()))
 
     def size_of(self, band: str) -> int:
@@ -102,6 +111,7 @@ def open_dataset(folder: Location | str) -> Manifest:
 
     Raises:
         ShardError: no dataset there, one of another format, or one whose files do not match its manifest.
+        SettingsError: see `locate`.
         ServiceError: the object store does not answer.
     """
     folder = locate(folder)
@@ -128,7 +138,8 @@ def check_dataset(folder: Location | str) -> Manifest:
     """Prove a dataset whole: every part's checksum as well as what `open_dataset` checks.
 
     Raises:
-        ShardError: naming the first part that differs.
+        ShardError: naming the first part that differs; or see `open_dataset`.
+        SettingsError, ServiceError: see `open_dataset`.
     """
     folder = locate(folder)
     manifest = open_dataset(folder)

@@ -1,7 +1,7 @@
 """One part of a dataset: a Parquet file with one column a band at native resolution.
 
-Flows in: arrays of a few hundred patches (from `pack`). Flows out: the columns that are asked for and no others,
-so that an RGB run reads RGB bytes only.
+Flows in: arrays of a few hundred patches (from `packing.part`). Flows out: the columns that are asked for and no
+others, so that an RGB run reads RGB bytes only.
 
 A part has patch_id, country, crs, x, y, labels and a column a band. A band's value is a struct of two byte planes,
 `low` and `high`, of the patch's uint16 pixels. Sensor noise fills the low bytes, which no codec shrinks: they are
@@ -45,11 +45,13 @@ def write_part(folder: Location, file: str, columns: Mapping[str, Sequence[Any]]
     Args:
         folder: the dataset folder.
         file: the part's name relative to it, such as `train/part-00000.parquet`.
-        columns: patch_id, country, crs (text), x, y (float), labels (multi-hot uint8 vectors), one value a row.
+        columns: patch_id, country, crs (text), x, y (float: the patch's upper left corner in the units of its crs, NaN
+            where it has no place), labels (multi-hot uint8 vectors), one value a row.
         pixels: band to uint16 array of shape (rows, size, size).
 
     Raises:
         StorageError: the disk is full.
+        ServiceError: the object store does not take it.
     """
     fields: dict[str, Any] = {name: pa.array(columns[name]) for name in ("patch_id", "country", "crs", "x", "y")}
     labels = np.ascontiguousarray(np.stack(columns["labels"]), dtype=np.uint8)
@@ -86,7 +88,7 @@ def split_planes(array: NDArray[np.uint16]) -> tuple[NDArray[np.uint8], NDArray[
 
 
 def join_planes(low: NDArray[np.uint8], high: NDArray[np.uint8], size: int) -> NDArray[np.uint16]:
-    """Inverse of `split_planes`."""
+    """Inverse of `split_planes`: (rows, size, size)."""
     pixels = high.astype(np.uint16)
     pixels <<= 8
     pixels |= low
@@ -126,6 +128,7 @@ class OpenPart:
 
         Raises:
             ShardError: the file is gone, or damaged.
+            ServiceError: the object store does not answer.
         """
         try:
             with self._file() as file:
@@ -145,6 +148,7 @@ def open_part(folder: Location, part: Part) -> OpenPart:
 
     Raises:
         ShardError: the file is not there, or its footer is not the one that was written.
+        ServiceError: the object store does not answer.
     """
     location = folder / part.file
     try:
@@ -169,7 +173,11 @@ def _damaged(location: Location) -> ShardError:
 
 
 def trouble(location: Location, error: Exception) -> Exception:
-    """What to raise of a part that could not be read: it is damaged, unless the machine or the store is at fault."""
+    """What to raise of a part that could not be read: it is damaged, unless the machine or the store is at fault.
+
+    Returns:
+        A ShardError; the error itself where the machine is at fault; a ServiceError where the store is.
+    """
     ours = isinstance(error, OSError) and error.errno in _NOT_THE_FILES
     if isinstance(error, MemoryError) or (ours and is_local(location)):
         return error

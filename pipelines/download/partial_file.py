@@ -99,7 +99,11 @@ class Part:
             return None
 
     def begin(self, stamp: Stamp) -> None:
-        """Start from nothing with the file that `stamp` describes."""
+        """Start from nothing with the file that `stamp` describes.
+
+        Raises:
+            StorageError: the disk is full.
+        """
         self.discard()
         write_whole(self._note, _STAMPS.dump_json(stamp))
         self.stamp = stamp

@@ -79,6 +79,7 @@ def wrap(name: str, most: int = NAME_WIDTH) -> str:
 
 
 def thousands(value: float, _: int | None = None) -> str:
+    """A whole number with commas between its thousands; matplotlib's formatters pass a position too."""
     return f"{value:,.0f}"
 
 

@@ -112,7 +112,18 @@ _UNUSED = 2
 
 
 class Batches:
-    """Re-iterable batches of rows; every iteration is one epoch with its own order, drawn from the seed."""
+    """Re-iterable batches of rows; every iteration is one epoch with its own order, drawn from the seed.
+
+    What the rows and `assemble` raise is raised while iterating.
+
+    Args:
+        rows: whose bands become the channels, in their order.
+        batch_size: rows a batch, of all workers together.
+        size: pixels a side that all bands are brought to.
+        shuffle_seed: with the number of the epoch, what its order is drawn from; None for the rows' own order.
+        ahead: batches made in a thread while one is used; 0 for no thread.
+        plan: which rows, from which batch on, and whose share of them.
+    """
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """A dataset's splits for one process alone: in memory where they fit, else streamed.
 
 Flows in: a dataset folder, splits, bands. Flows out: `Rows` of each split. (The trials of a search share theirs: see
-`share`.)
+`shared`.)
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ def open_rows(
     Raises:
         ShardError: a split is empty, or a part is damaged.
         BandError: the dataset lacks a band.
+        SettingsError, ServiceError: see `open_dataset`.
     """
     folder = locate(folder)
     for split in splits:
@@ -54,6 +55,12 @@ def choose(
     Args:
         processes: that each read the splits for themselves, on one machine as like as not.
         memory: bytes that all of them may use; None asks the machine.
+
+    Returns:
+        "memory" or "streamed".
+
+    Raises:
+        BandError: the dataset lacks a band.
     """
     if mode != "auto":
         return mode
@@ -62,7 +69,11 @@ def choose(
 
 
 def native_bytes(manifest: Manifest, splits: Sequence[str], bands: Sequence[str]) -> int:
-    """What the pixels of some splits and bands take in memory."""
+    """Bytes that the pixels of some splits and bands take in memory, each band at its own resolution.
+
+    Raises:
+        BandError: the dataset lacks a band.
+    """
     patch = sum(2 * manifest.size_of(band) ** 2 for band in bands)
     return patch * sum(manifest.rows(split) for split in splits)
 

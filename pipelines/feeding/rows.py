@@ -2,7 +2,7 @@
 
 Flows in: a dataset folder, a split, a band set. Flows out: `Rows`, of which there are two: `Split` (this file) holds
 native-resolution uint16 arrays in the chunks they were read in, so that arrays from Ray's object store are used
-where they lie; `Stream` (`stream`) reads row groups as they are needed.
+where they lie; `Stream` (`streamed`) reads row groups as they are needed.
 """
 
 from __future__ import annotations
@@ -26,10 +26,16 @@ Chunk = dict[str, NDArray[Any]]
 
 
 class Rows(Protocol):
-    """Rows of one split with the bands that were asked for."""
+    """Rows of one split with the bands that were asked for.
+
+    Whatever reads labels, ids or pixels raises ShardError where a part is gone or damaged, and ServiceError where an
+    object store does not answer; and so does whatever is handed rows to read, which does not say so again. Rows in
+    memory have been read, and raise neither.
+    """
 
     @property
-    def bands(self) -> tuple[str, ...]: ...
+    def bands(self) -> tuple[str, ...]:
+        """Names, in the order in which they were asked for."""
 
     @property
     def labels(self) -> NDArray[np.uint8]:
@@ -79,17 +85,21 @@ class Split:
 
     @cached_property
     def labels(self) -> NDArray[np.uint8]:
+        """Put together from all chunks when first asked for, and kept."""
         return np.concatenate([chunk["labels"] for chunk in self.chunks])
 
     @cached_property
     def patch_ids(self) -> NDArray[Any]:
+        """Put together from all chunks when first asked for, and kept."""
         return np.concatenate([chunk["patch_id"] for chunk in self.chunks])
 
     def select(self, bands: Sequence[str]) -> Split:
+        """Over the same chunks, which hold all bands that were read."""
         check_bands(bands, self.bands)
         return Split(tuple(bands), self.chunks)
 
     def take(self, rows: NDArray[np.int64]) -> Chunk:
+        """In the order of `rows`, which may repeat; gathered chunk by chunk."""
         order = np.argsort(rows, kind="stable")
         taken = self._take_ascending(rows[order])
         if (np.diff(order) < 0).any():
@@ -110,6 +120,7 @@ class Split:
         return taken
 
     def epoch(self, batch_size: int, seed: Sequence[int] | None, plan: Plan = ALL) -> Iterator[Chunk]:
+        """The order is drawn over the whole split."""
         rows = plan.order(len(self), seed)
         for step in range(plan.skip, plan.steps(len(rows), batch_size)):
             start = step * batch_size
@@ -117,7 +128,11 @@ class Split:
 
 
 def check_bands(wanted: Sequence[str], there: Sequence[str]) -> None:
-    """Raise a ShardError for the first band that was not read."""
+    """Refuse bands that were not read.
+
+    Raises:
+        ShardError: naming the first of them.
+    """
     missing = [band for band in wanted if band not in there]
     if missing:
         raise ShardError(f"band {missing[0]} was not read", hint="Read the union of the bands that are used.")
@@ -127,8 +142,9 @@ def read_split(folder: Location | str, split: str, bands: Sequence[str]) -> Spli
     """Read one split into this process.
 
     Raises:
-        ShardError: no such dataset, or the split is empty.
+        ShardError: no such dataset, the split is empty, or a part is damaged.
         BandError: the dataset lacks a band.
+        SettingsError, ServiceError: see `open_dataset`.
     """
     folder = locate(folder)
     manifest = open_dataset(folder)
@@ -142,6 +158,7 @@ def read_chunks(folder: Location, part: Part, sizes: dict[str, int]) -> Iterator
 
     Raises:
         ShardError: the part is damaged.
+        ServiceError: the object store does not answer.
     """
     columns = [*sizes, "labels", "patch_id"]
     opened = open_part(folder, part)

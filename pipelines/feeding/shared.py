@@ -35,9 +35,20 @@ class Feed(Protocol):
     """The data of a search: what it is, and each split with the bands that a trial wants."""
 
     @property
-    def manifest(self) -> Manifest: ...
+    def manifest(self) -> Manifest:
+        """Of the dataset: its bands, classes and statistics."""
 
-    def get(self, split: str, bands: Sequence[str]) -> Rows: ...
+    def get(self, split: str, bands: Sequence[str]) -> Rows:
+        """One split with the given bands, in their order.
+
+        Args:
+            split: one of those that the feed was made for.
+            bands: some of those that the feed was made for.
+
+        Raises:
+            ShardError: a band was not read, or the split is empty.
+            BandError: the dataset lacks a band.
+        """
 
 
 @dataclass(frozen=True)
@@ -77,8 +88,9 @@ def feed(folder: Location | str, splits: Sequence[str], bands: Sequence[str], mo
         mode: where the data is kept; auto measures, and shares what fits into every node's object store.
 
     Raises:
-        ShardError: no such dataset, or a split is empty.
+        ShardError: no such dataset, a split is empty, or a part is damaged.
         BandError: the dataset lacks a band.
+        SettingsError, ServiceError: see `open_dataset`.
     """
     folder = locate(folder)
     manifest = open_dataset(folder)

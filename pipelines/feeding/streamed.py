@@ -1,6 +1,6 @@
 """Rows that stay in the shards until they are needed: for data larger than the object store.
 
-Flows in: a dataset folder, a split, a band set. Flows out: a `Stream`, which has the face of `feed.Rows`.
+Flows in: a dataset folder, a split, a band set. Flows out: a `Stream`, which has the face of `rows.Rows`.
 
 An epoch goes over the row groups in an order drawn from the seed. Threads read and decode some groups ahead, into a
 window; when it is full, its rows are dealt in random order, and what does not fill a batch waits for the next one.
@@ -63,10 +63,12 @@ class Stream:
 
     @cached_property
     def labels(self) -> NDArray[np.uint8]:
+        """Read from all row groups when first asked for, without their pixels, and kept."""
         return np.concatenate([chunk["labels"] for chunk in self._columns(["labels"])])
 
     @cached_property
     def patch_ids(self) -> NDArray[Any]:
+        """Read from all row groups when first asked for, without their pixels, and kept."""
         return np.concatenate([chunk["patch_id"] for chunk in self._columns(["patch_id"])])
 
     def _columns(self, names: list[str]) -> Iterator[Chunk]:
@@ -76,7 +78,12 @@ class Stream:
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:
-        """All row groups of the split, in its own order."""
+        """All row groups of the split, in its own order; for them, every part's footer is read and proved.
+
+        Raises:
+            ShardError: the split is empty, or a part is damaged, or has other rows than the manifest says.
+            ServiceError: the object store does not answer.
+        """
         found: list[Group] = []
         start = 0
         with ThreadPoolExecutor(self.threads) as pool:
@@ -98,10 +105,12 @@ class Stream:
         return {band: self.manifest.size_of(band) for band in self.bands}
 
     def select(self, bands: Sequence[str]) -> Stream:
+        """Another stream over the same split; what this one has read already is not handed on."""
         check_bands(bands, self.bands)
         return Stream(self.folder, self.manifest, self.split, tuple(bands), self.window_bytes, self.threads)
 
     def take(self, rows: NDArray[np.int64]) -> Chunk:
+        """In the order of `rows`, which may repeat; each row group that holds some of them is read once."""
         starts = [group.start for group in self.groups]
         owner = np.searchsorted(starts, rows, side="right") - 1
         needed = np.unique(owner)
@@ -111,6 +120,7 @@ class Stream:
         return split.take(rows - np.asarray(starts)[owner] + offsets[place])
 
     def epoch(self, batch_size: int, seed: Sequence[int] | None, plan: Plan = ALL) -> Iterator[Chunk]:
+        """The order is drawn over row groups, and then within a window of them; see the module's text."""
         rng = None if seed is None else np.random.default_rng(seed)
         drawn = None if plan.weights is None else self._drawn(plan, rng)
         order = np.arange(len(self.groups)) if rng is None else rng.permutation(len(self.groups))
@@ -182,6 +192,7 @@ def open_stream(folder: Location | str, split: str, bands: Sequence[str], manife
     Raises:
         ShardError: the split is empty.
         BandError: the dataset lacks a band.
+        SettingsError: see `locate`.
     """
     manifest.parts(split)
     for band in bands:

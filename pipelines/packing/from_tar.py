@@ -18,7 +18,7 @@ from pipelines.packing.part import PartTask
 from pipelines.tar.members import Member, members
 
 Files = dict[str, bytes]
-"""Path as `layout` asks for it to content."""
+"""Path as `patch_files` asks for it to content."""
 
 MakeTask = Callable[[str, int, list[int]], PartTask]
 """A split, a part's number in it, and the catalogue's rows that it holds."""
@@ -26,6 +26,8 @@ MakeTask = Callable[[str, int, list[int]], PartTask]
 
 @dataclass(frozen=True)
 class TarPart:
+    """A part that the tar has filled: what to make of it, and the files of its patches."""
+
     task: PartTask
     files: Files
 
@@ -51,7 +53,7 @@ def tar_parts(
         passed: filled along the way.
 
     Raises:
-        ArchiveError: see `tarball.members`; or the files of one patch do not lie together.
+        ArchiveError: see `members`; or the files of one patch do not lie together.
     """
     splits = catalogue.rows["split"].tolist()
     pending: dict[str, list[int]] = {}

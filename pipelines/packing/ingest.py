@@ -1,6 +1,6 @@
 """The ingest: an archive to a dataset folder, restartable, each part committed once, the manifest last.
 
-Flows in: an archive and `IngestSettings`. Flows out: shards and their manifest. The work itself is `pack_job`'s.
+Flows in: an archive and `IngestSettings`. Flows out: shards and their manifest. The work itself is `ray_job`'s.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def ingest(settings: IngestSettings, progress: Progress | None = None) -> Manife
         BandError: a band is not in the archive.
         SettingsError: there is no such subset or split.
         ShardError: the output folder is in use by something else.
-        BusyError: another process packs into it.
+        BusyError: another process packs into it, or Ray does not come up.
         StorageError: no room for the parts.
         ServiceError: an object store does not answer.
     """
@@ -121,7 +121,13 @@ def _sweep(out: Location, manifest: Manifest) -> None:
 
 def agree(out: Location, plan: Manifest, catalogue: Catalogue) -> None:
     """Write down what is being packed, or check that a resumed ingest packs the same: from that tar, which may have
-    been cut off before, or from files, as each has an order of its own."""
+    been cut off before, or from files, as each has an order of its own.
+
+    Raises:
+        ShardError: the unfinished ingest there had another source, settings or versions.
+        StorageError: the disk is full.
+        ServiceError: the object store does not take it.
+    """
     path = out / RECORDS / _PLAN
     tar = catalogue.root.name if catalogue.in_tar else ""
     text = json.dumps({"manifest": plan.model_dump(mode="json"), "tar": tar})

@@ -41,10 +41,12 @@ class PartTask(Settings):
 
     @property
     def name(self) -> str:
+        """The part's file without its ending, relative to the dataset folder: `train/part-00000`."""
         return f"{self.split}/part-{self.number:05d}"
 
     @property
     def record(self) -> Location:
+        """Where its `PartRecord` is stored while the ingest lasts."""
         return locate(self.out) / RECORDS / f"{self.name}.json"
 
 
@@ -65,7 +67,13 @@ class PartRecord(Settings):
 
 
 def pack_part(task: PartTask, fetch: Fetch) -> PartRecord:
-    """Read the task's patches and commit them as one part; unreadable ones are left out by reason."""
+    """Read the task's patches and commit them as one part; unreadable ones are left out by reason.
+
+    Raises:
+        StorageError: the disk is full.
+        ServiceError: an object store does not answer.
+        OSError: from `fetch`, where it is not one file that is wrong.
+    """
     bands = task.layout.bands
     pixels = {band.name: np.empty((len(task.places), band.size, band.size), np.uint16) for band in bands}
     patches: list[Patch] = []

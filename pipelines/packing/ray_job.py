@@ -26,12 +26,19 @@ _TAR_BLOCK = 1 << 20
 
 
 class Packed(NamedTuple):
+    """A part that is committed: its name, see `PartTask.name`, and its record."""
+
     name: str
     record: PartRecord
 
 
 def pack_files(tasks: list[PartTask], root: Location) -> Iterator[Packed]:
-    """Make parts from files below `root`, as many at once as there are CPUs."""
+    """Make parts from files below `root`, as many at once as there are CPUs.
+
+    Raises:
+        BusyError: see `ray_cluster`.
+        StorageError, ServiceError: see `pack_part`.
+    """
     if not tasks:
         return
     with ray_cluster(), own_errors():
@@ -50,7 +57,16 @@ def pack_files(tasks: list[PartTask], root: Location) -> Iterator[Packed]:
 def pack_tar(
     catalogue: Catalogue, make_task: MakeTask, rows_per_part: int, done: Collection[str], passed: Passed
 ) -> Iterator[Packed]:
-    """Make parts from a tar that one task reads while the others pack; `passed` is filled when all is read."""
+    """Make parts from a tar that one task reads while the others pack; `passed` is filled when all is read.
+
+    Args:
+        catalogue, make_task, rows_per_part, done, passed: as `tar_parts` takes them.
+
+    Raises:
+        ArchiveError: see `tar_parts`.
+        BusyError: see `ray_cluster`.
+        StorageError, ServiceError: see `pack_part`.
+    """
     with ray_cluster(), own_errors():
         import ray.data
 

@@ -1,7 +1,8 @@
 """One patch in memory, each band at its own resolution, keyed by name; and the door through which uploads come in.
 
 Flows in: the bytes of a GeoTIFF stack, from anybody. Flows out: a `Patch`, or a PatchError whose message a user can
-act on; and back, a `Patch` to the bytes of a stack. How the files of an archive are read is `layout`'s.
+act on; and back, a `Patch` to the bytes of a stack. How an archive's files are read is said in
+`archives.patch_files`.
 """
 
 from __future__ import annotations

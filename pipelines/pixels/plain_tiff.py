@@ -52,6 +52,7 @@ _CITATIONS = (1026, 2049, 3073)
 _UTM = (*range(32601, 32661), *range(32701, 32761))
 
 Bounds = tuple[float, float, float, float]
+"""Left, bottom, right and top, in the units of the coordinates."""
 
 
 class Plain(NamedTuple):

@@ -1,8 +1,8 @@
 """One raster file's bytes to arrays: without GDAL where the file is plain, by GDAL from memory where it is not.
 
 Flows in: bytes. Flows out: a `Raster`, or a PatchError. Nothing here ever opens a path, so nothing that a file says
-of other files is followed: its claims are checked first (`tiff`), GDAL's GTiff driver alone sees it, and a file that
-names overviews outside itself is refused.
+of other files is followed: its claims are checked first (`tiff_header`), GDAL's GTiff driver alone sees it, and a file
+that names overviews outside itself is refused.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def open_bytes(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Iterator[Dataset
     """A file open in GDAL, after its claims were checked.
 
     Raises:
-        PatchError: see `tiff.check_claims`; or GDAL cannot read it, there or inside the block.
+        PatchError: see `check_claims`; or GDAL cannot read it, there or inside the block.
     """
     check_claims(data, limits)
     with warnings.catch_warnings(), rasterio.Env(**GDAL_OPTIONS):

@@ -1,7 +1,7 @@
 """What a group of patches adds up to: labels, pairs of labels, and the digital numbers of each band.
 
-Flows in: the columns of one row group (from `shards`). Flows out: `Counts` by country. All are whole numbers, so that
-countries add up to splits, and splits to the dataset, without a rounding.
+Flows in: the columns of one row group (from `part_file`). Flows out: `Counts` by country. All are whole numbers, so
+that countries add up to splits, and splits to the dataset, without a rounding.
 """
 
 from __future__ import annotations

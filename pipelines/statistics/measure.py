@@ -61,10 +61,12 @@ class DatasetStatistics(Settings):
 
     @property
     def label_names(self) -> tuple[str, ...]:
+        """In the dataset's order."""
         return tuple(self.whole.label_counts)
 
     @property
     def band_names(self) -> tuple[str, ...]:
+        """In the dataset's order; none where pixels were not read."""
         return tuple(self.whole.bands)
 
 
@@ -85,6 +87,7 @@ def measure(
 
     Raises:
         ShardError: no dataset there, one without patches, or a damaged part.
+        SettingsError, ServiceError: see `open_dataset`.
     """
     folder = locate(folder)
     manifest = open_dataset(folder)

@@ -23,6 +23,7 @@ def write_summary(out: Location | str, statistics: DatasetStatistics) -> list[st
 
     Raises:
         StorageError: the disk is full.
+        ServiceError: the object store does not take it.
     """
     from pipelines.drawing.canvas import (
         png_of,  # not at the top: matplotlib takes a second to import, and rows do without

@@ -156,6 +156,7 @@ class Site:
 
     @property
     def taken(self) -> datetime:
+        """When the product was taken, in UTC; ten days later for each visit after the first."""
         return datetime.fromisoformat(self.source.taken) + self.visit * REPEAT
 
     @property
@@ -166,16 +167,19 @@ class Site:
 
     @property
     def patch_id(self) -> str:
+        """Its name in BigEarthNet v2's way: the tile's folder, column and row."""
         return f"{self.tile}_{self.column:02d}_{self.row:02d}"
 
     @property
     def s1_name(self) -> str:
+        """Name of the Sentinel-1 patch that goes with it, as v2's metadata has it."""
         satellite, heard = self.source.radar.split("_")
         time = datetime.fromisoformat(heard) + self.visit * REPEAT
         return f"{satellite}_IW_GRDH_1SDV_{time:%Y%m%dT%H%M%S}_{self.source.tile}_{self.column}_{self.row}"
 
     @property
     def s2v1_name(self) -> str:
+        """Its name in BigEarthNet v1's way, as v2's metadata has it."""
         return f"{self.source.satellite}_MSIL2A_{self.taken:%Y%m%dT%H%M%S}_{self.column}_{self.row}"
 
 

@@ -129,12 +129,14 @@ class Ground:
 
     @classmethod
     def survey(cls, rng: np.random.Generator, season: Season) -> Ground:
+        """Draw a patch's soil and parcels: fields 9 to 22 pixels wide, and plots 3.5 to 7."""
         size, angle = np.exp(rng.uniform(np.log(9), np.log(22))), rng.uniform(0, np.pi)
         fields = Parcels.divide(rng, size, size * rng.uniform(1.2, 2.6), angle)
         plots = Parcels.divide(rng, rng.uniform(3.5, 7), rng.uniform(6, 12), angle + rng.normal(0, 0.3))
         return cls(rng, season, rng.random(), angle, fields, plots)
 
     def noise(self, slope: float) -> Array:
+        """Fractal noise (120, 120) from this patch's generator; see `noise`."""
         return noise(self.rng, slope)
 
     def road(self) -> Array:

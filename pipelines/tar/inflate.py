@@ -67,9 +67,11 @@ class Compressed:
         return data
 
     def cut_off(self) -> ArchiveError:
+        """What to raise where the bytes end too early."""
         return ArchiveError(f"file is cut off after {self.taken:,} bytes", where=self.where, hint=_AGAIN)
 
     def damaged(self) -> ArchiveError:
+        """What to raise where the bytes are not those of a compressed file."""
         return ArchiveError(
             f"compressed data is damaged near byte {self.taken:,}",
             where=self.where,

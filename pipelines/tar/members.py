@@ -84,7 +84,11 @@ def open_source(source: Location | BinaryIO) -> Iterator[Compressed]:
 
 
 def walk(source: Compressed, limits: Limits = DEFAULT_LIMITS) -> Iterator[Member]:
-    """What `members` gives, from a source whose position the caller can watch."""
+    """What `members` gives, from a source whose position the caller can watch.
+
+    Raises:
+        ArchiveError: see `members`.
+    """
     tar = inflate(source, expansion=limits.expansion, slack=limits.slack)
     where = source.where
     seen = _Names()
