@@ -30,6 +30,7 @@ class Team:
 
     @property
     def leads(self) -> bool:
+        """Whether this one writes what is kept."""
         return self.number == 0
 
     def wrap(self, net: nn.Module, device: torch.device) -> nn.Module:
@@ -68,7 +69,16 @@ class Team:
         return found
 
     def join(self, mine: NDArray[np.float32], rows: int, batch_size: int) -> NDArray[np.float32]:
-        """Put together what each process made of its share of every batch, as `Plan` dealt it, in the rows' order."""
+        """Put together what each process made of its share of every batch, as `Plan` dealt it.
+
+        Args:
+            mine: (rows of this process, classes).
+            rows: of all processes.
+            batch_size: rows of a batch, of all processes together.
+
+        Returns:
+            (rows, classes) in the rows' order, for all.
+        """
         if self.size == 1:
             return mine
         parts = self.gather(mine)

@@ -58,6 +58,7 @@ def write_bundle(
 
     Raises:
         BundleError: the folder exists already.
+        PatchError: the example lacks a band.
         StorageError: the disk is full; what was there is still there.
     """
     if folder.exists() and not replace:

@@ -103,7 +103,11 @@ def explain(bundle: Bundle, images: Tensor, label: str, method: str = GRADCAM) -
 
 
 def check_label(label: str, names: Sequence[str]) -> None:
-    """Raise a LabelError for a class that the model does not know."""
+    """Refuse a class that the model does not know.
+
+    Raises:
+        LabelError: it does not; the nearest name is said.
+    """
     if label not in names:
         raise LabelError(f'unknown class "{label}"', hint=nearest(label, names))
 

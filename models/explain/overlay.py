@@ -78,14 +78,18 @@ def blend(picture: Picture, heats: Mapping[str, HeatMap]) -> Picture:
 
 
 def blend_one(picture: Picture, heat: HeatMap) -> Picture:
-    """One class's heat, from dark to bright, over grey; see `blend`."""
+    """One class's heat, from dark to bright, over grey.
+
+    Raises:
+        SettingsError: see `blend`.
+    """
     side = _common_side(picture, {"": heat})
     ground, shares = grey(_repeated(picture, side)), _repeated(heat.heat, side)
     return _pixels(_laid_over(ground, _HEAT(shares)[..., :3].astype(np.float32), shares))
 
 
 def grey(picture: Picture) -> NDArray[np.float32]:
-    """(side, side, 3) from 0 to 1: the picture's lightness, neither black nor white anywhere."""
+    """(side, side, 3) from 0 to 1: the picture's luma by ITU-R BT.601, neither black nor white anywhere."""
     light = picture.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32) / 255
     dark, bright = _GROUND
     return np.repeat((dark + (bright - dark) * light)[..., None], 3, axis=-1)
@@ -98,6 +102,9 @@ def draw_overlay(shown: Explained, heading: str, note: str = "", *, each: bool =
         heading: above everything.
         note: below the legend, what must be known of the pictures.
         each: also a picture a class.
+
+    Raises:
+        SettingsError: see `blend`.
     """
     labels = list(shown.heats)
     many = sum(heat.evidence for heat in shown.heats.values()) > OUTLINED

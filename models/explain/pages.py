@@ -89,7 +89,8 @@ def write_gradcam_pages(
         method: see `explain`.
 
     Raises:
-        As `put`; and whatever a net raises of which no maps can be made.
+        LabelError, SettingsError, TrainingError, BundleError: see `explain` and `activations`.
+        StorageError, BusyError: see `put`.
     """
     pages, files = draw_pages(bundle, shown, labels, method)
     put(out, files | draw_activations(bundle, shown))
@@ -102,6 +103,7 @@ def open_shown(bundle: Bundle, data: Location | str, split: str) -> Rows:
     Raises:
         ShardError: there is no such dataset, or the split is empty.
         BandError: the dataset lacks a band.
+        SettingsError, ServiceError: see `open_dataset`.
     """
     manifest = open_dataset(data)
     bands = dict.fromkeys([*bundle.config.bands, *bands_shown(manifest.band_names)])
@@ -130,7 +132,14 @@ def choose(bundle: Bundle, rows: Rows, predictions: Predictions, n: int, patch_i
 def draw_pages(
     bundle: Bundle, shown: Shown, labels: Sequence[str] = (), method: str = GRADCAM
 ) -> tuple[list[Page], dict[str, bytes]]:
-    """A page a patch, as pictures. Shown are the classes that were found, missed and wrongly said, or these labels."""
+    """A page a patch, as pictures. Shown are the classes that were found, missed and wrongly said, or these labels.
+
+    Returns:
+        The pages, and their files: name, relative to the folder of the report, to the bytes of a PNG.
+
+    Raises:
+        LabelError, SettingsError, TrainingError, BundleError: see `explain`.
+    """
     words = [_facts(each, list(dict.fromkeys(labels))) for each in shown.examples.values()]
     maps = explain_each(bundle, shown.images, [list(each) for each in words], method)
     files: dict[str, bytes] = {}
@@ -147,7 +156,11 @@ def draw_pages(
 
 
 def draw_activations(bundle: Bundle, shown: Shown) -> dict[str, bytes]:
-    """The PDF of the same patches."""
+    """The PDF of the same patches, by its name.
+
+    Raises:
+        SettingsError: see `activations`.
+    """
     stages = activations(bundle, shown.images)
     figures = [
         draw_stages(found, example.picture, f"{example.patch_id}: {_place(name)}")

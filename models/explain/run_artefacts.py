@@ -1,8 +1,8 @@
 """What is shown of a net beside its numbers: where it looked, what its stages make of a patch, and its graph.
 
     OUT/
-      gradcam_visualizations/…, activations.pdf    see `gradcam_pages`
-      tensorboard_graphs/…                         see `graph`
+      gradcam_visualizations/…, activations.pdf    see `pages`
+      tensorboard_graphs/…                         see `tensorboard_graph`
 
 Flows in: a loaded bundle, and what it says of a split. Flows out: these files. A net of which one of them cannot be
 made is no reason to lose a run's numbers: that is told, and the others are made.
@@ -39,7 +39,8 @@ def write_insight(
         The files, relative to `out`. What could not be made anew stays as it was.
 
     Raises:
-        ShardError: there is no such dataset, or the split is empty.
+        ShardError, BandError, SettingsError, ServiceError: see `open_shown`.
+        PredictionsError, BundleError: see `choose`.
         StorageError: the disk is full.
         BusyError: another process explains into this folder.
     """

@@ -40,7 +40,11 @@ _PRODUCER = 22  # version of the graph's format, as torch's own writer says it
 
 
 def graph_file(net: ReflectanceNet, size: int) -> bytes:
-    """The event file of a net on patches of `size` px; the net's mode stays as it was."""
+    """The event file of a net on patches of `size` px; the net's mode stays as it was.
+
+    Raises:
+        SettingsError: the net is built for patches of another size.
+    """
     graph = GraphDef(node=nodes_of(net, size), versions=VersionDef(producer=_PRODUCER))
     events = (Event(file_version=_VERSION), Event(graph_def=graph.SerializeToString(deterministic=True)))
     return b"".join(_record(event.SerializeToString(deterministic=True)) for event in events)
@@ -51,6 +55,9 @@ def nodes_of(net: ReflectanceNet, size: int) -> list[NodeDef]:
 
     A node's name is its module's path with the class of each module, such as
     `ReflectanceNet/LandNet[backbone]/Sequential[head]/linear`.
+
+    Raises:
+        SettingsError: the net is built for patches of another size.
     """
     patches = torch.zeros(1, net.mean.shape[1], size, size, device=net.mean.device)
     calls = _Calls(net)

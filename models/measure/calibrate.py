@@ -33,7 +33,10 @@ TEMPERATURES = (0.1, 10.0)
 
 @dataclass(frozen=True)
 class Calibration:
-    """What turns logits into decisions: sigmoid(logits / temperature) at or above the class's threshold."""
+    """What turns logits into decisions: sigmoid(logits / temperature) at or above the class's threshold.
+
+    `thresholds`: (classes,), from 0 to 1.
+    """
 
     temperature: float
     thresholds: list[float]
@@ -50,6 +53,9 @@ def fit_calibration(logits: NDArray[np.floating[Any]], labels: NDArray[Any], bet
         logits: (rows, classes) of the validation split.
         labels: (rows, classes) of 0 and 1.
         beta: 1 for F1, 2 for F2.
+
+    Raises:
+        InputError: see `fit_temperature`.
     """
     temperature = fit_temperature(logits, labels)
     probabilities = Calibration(temperature, []).probabilities(logits)
@@ -60,6 +66,10 @@ def fit_temperature(logits: NDArray[np.floating[Any]], labels: NDArray[Any]) -> 
     """Temperature at which the mean binary cross-entropy of all decisions is lowest (Guo et al. 2017).
 
     Never one that is worse than 1, and exactly 1 where nothing can be learned: labels all alike, or logits all 0.
+
+    Args:
+        logits: (rows, classes) of the validation split.
+        labels: (rows, classes) of 0 and 1.
 
     Raises:
         InputError: shapes do not fit each other, nothing to fit on, or logits that are no finite numbers.
@@ -80,6 +90,14 @@ def calibration_effect(
     """Metrics `without` and `with` a calibration, of those that it can change: decisions, `ece`, and `bce`.
 
     `bce` is the mean binary cross-entropy of all decisions. Without means temperature 1 and thresholds of 0.5.
+
+    Args:
+        logits: (rows, classes) of any split.
+        labels: (rows, classes) of 0 and 1.
+        label_names: one a column.
+
+    Raises:
+        InputError: shapes do not fit each other, nothing to score, or values that are no labels or finite logits.
     """
     truth = check_labels(labels, label_names)
     plain = Calibration(1.0, [DEFAULT_THRESHOLD] * len(label_names))

@@ -52,6 +52,11 @@ def evaluate(
 
     A batch that does not fit into memory is cut in halves until they do.
 
+    Args:
+        size: pixels a side that the patches are brought to.
+        loss: of a batch's logits and labels, a scalar; none is computed if not given.
+        batch_size: patches of a worker at a time.
+
     Raises:
         TrainingError: the split is empty, not even one patch fits into memory, or a logit is no finite number.
     """

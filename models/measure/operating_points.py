@@ -27,10 +27,12 @@ class Sweep:
 
     @property
     def positives(self) -> int:
+        """Rows that have the class."""
         return int(self.hits[-1])
 
     @property
     def negatives(self) -> int:
+        """Rows that have it not."""
         return self.rows - self.positives
 
     @property
@@ -40,6 +42,7 @@ class Sweep:
 
     @property
     def precision(self) -> Values:
+        """Share of the predicted that is right; from every score up, at least one is predicted."""
         return self.hits / self.taken
 
     @property

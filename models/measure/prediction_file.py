@@ -40,6 +40,7 @@ def write_predictions(location: Location, predictions: Predictions) -> None:
 
     Raises:
         StorageError: the disk is full.
+        ServiceError: the object store does not take it.
     """
     kind = "preds" if predictions.decided else "probs"
     arrays: dict[str, NDArray[Any]] = {
@@ -64,6 +65,7 @@ def read_predictions(path: Path) -> Predictions:
     Raises:
         PredictionsError: no such file, or it is damaged, or what is in it does not fit.
         LabelError: class names are empty or repeated.
+        UnsupportedError: it is not an .npz file.
         TooLargeError: it claims more bytes than are read here.
     """
     arrays = read_arrays(path)

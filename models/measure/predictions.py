@@ -1,7 +1,7 @@
 """What a model said of a split, beside the truth: enough to compute every metric and figure without the model.
 
 Flows in: probabilities or decisions, labels, and names. Flows out: checked `Predictions`, or one error that says what
-does not fit. As a file: see `saved`.
+does not fit. As a file: see `prediction_file`.
 """
 
 from __future__ import annotations

@@ -45,6 +45,11 @@ class ReflectanceNet(nn.Module):
         self.register_buffer("std", torch.tensor(std).clamp_min(1.0).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Digital numbers, float32 (batch, bands, size, size), to logits (batch, classes).
+
+        Raises:
+            SettingsError: see `prepare`.
+        """
         logits: Tensor = self.backbone(self.prepare(images))
         return logits
 

@@ -9,7 +9,7 @@ layer norm. Mean and maximum pooling are joined before the head: a class may fil
 
 What of it pays, and what was tried and did not: `benchmarks/ablation.py` and its table.
 
-Flows in: float32 (batch, bands, size, size), normalised; what does not fill a 4×4 is not seen, so the zoo pads to a
+Flows in: float32 (batch, bands, size, size), normalised; what does not fill a 4×4 is not seen, so `build` pads to a
 multiple of 4. Flows out: logits (batch, classes).
 """
 
@@ -78,6 +78,7 @@ class Stem(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """(batch, bands, size, size) to (batch, width, size / 4, size / 4); see the class."""
         if not len(self.rough):
             spectrum = self.fold(x)
         elif not len(self.fine):
@@ -122,6 +123,7 @@ class Block(nn.Module):
         self.drop_path = drop_path
 
     def forward(self, x: Tensor) -> Tensor:
+        """(batch, width, h, w) to the same; in training, some patches skip the block."""
         scale: Tensor = self.scale
         if self.training and self.drop_path:
             kept = 1 - self.drop_path
@@ -166,6 +168,7 @@ class LandNet(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """(batch, bands, size, size), normalised, to logits (batch, classes)."""
         maps = self.features(x)
         pooled = torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], dim=1)
         logits: Tensor = self.head(pooled)

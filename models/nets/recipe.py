@@ -1,6 +1,6 @@
 """How a net is put together, as plain values: what a bundle keeps so that the same net can be built again.
 
-Flows in: what the zoo worked out for a name and a patch size. Flows out: a `Recipe`, in a bundle's config.json under
+Flows in: what `build` worked out for a name and a patch size. Flows out: a `Recipe`, in a bundle's config.json under
 `architecture_arguments`. Light to import, and read strictly: a config may come from anybody.
 """
 

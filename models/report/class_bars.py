@@ -34,7 +34,12 @@ def class_rates(counts: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
 
 
 def draw_class_bars(counts: NDArray[np.int64], names: Sequence[str], of: str) -> Figure:
-    """Three bars a class, the most frequent class on top, and beside them its patches."""
+    """Three bars a class, the most frequent class on top, and beside them its patches.
+
+    Args:
+        counts: as `class_rates` takes them.
+        of: what the numbers are of, for the heading.
+    """
     support = counts[:, 0].sum(axis=1)
     order = np.argsort(-support, kind="stable")
     width = 11.0

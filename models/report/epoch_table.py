@@ -36,6 +36,7 @@ def write_epochs(path: Path, epochs: Epochs) -> None:
 
     Raises:
         ValueError: a value is not a finite number.
+        StorageError: the disk is full.
     """
     write_whole(path, "".join(json.dumps(dict(row), allow_nan=False) + "\n" for row in epochs))
 

@@ -55,19 +55,23 @@ class Material:
 
     @cached_property
     def decisions(self) -> NDArray[np.uint8]:
+        """(rows, classes), worked out once for all figures."""
         return self.predictions.decisions
 
     @cached_property
     def counts(self) -> NDArray[np.int64]:
+        """(classes, 2, 2), see `count_decisions`."""
         return count_decisions(self.decisions, self.predictions.labels)
 
     @cached_property
     def classes(self) -> dict[str, Sweep]:
+        """Class to its sweep."""
         found = sweep_classes(self.predictions.probabilities, self.predictions.labels)
         return dict(zip(self.predictions.label_names, found, strict=True))
 
     @cached_property
     def together(self) -> Sweep:
+        """The sweep of all decisions of all classes, as if of one class."""
         return sweep(self.predictions.probabilities.ravel(), self.predictions.labels.ravel())
 
 

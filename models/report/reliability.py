@@ -24,7 +24,7 @@ BINS = 15
 
 @dataclass(frozen=True)
 class Bins:
-    """Of each bin: decisions in it, their mean probability, and the share of them that is true (NaN if empty)."""
+    """Of each bin, (bins,): decisions in it, their mean probability, and what share of them is true (NaN if empty)."""
 
     counts: NDArray[np.int64]
     said: NDArray[np.float64]

@@ -59,10 +59,13 @@ def report_on(settings: ReportSettings) -> dict[str, Any]:
 
     Raises:
         PredictionsError: the file is missing, damaged or does not fit, or is of other patches than the dataset.
-        SettingsError: nothing can be written there.
-        ShardError: no such dataset, or it lacks the split.
+        LabelError, UnsupportedError, TooLargeError: see `read_predictions`.
+        SettingsError: nothing can be written there; or see `open_dataset`.
+        ShardError: no such dataset, it is damaged, or it lacks the split.
+        ServiceError: the object store does not answer.
         BusyError: another report is being written there.
         BundleError: the bundle beside the predictions is damaged.
+        StorageError: the disk is full.
     """
     check_out(settings.out)
     predictions = _of_split(read_predictions(settings.predictions), settings)

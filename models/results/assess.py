@@ -50,7 +50,8 @@ def examine(bundle: Bundle, data: Location | str, split: str, *, batch_size: int
         BundleError: the dataset's classes are not the bundle's.
         ShardError: there is no such dataset, or the split is empty.
         BandError: the dataset lacks a band.
-        TrainingError: a batch does not fit into memory.
+        SettingsError, ServiceError: see `open_dataset`.
+        TrainingError: not even one patch fits into memory, or the net gives no finite numbers.
     """
     config = bundle.config
     manifest = open_dataset(data)
@@ -76,12 +77,21 @@ def examine(bundle: Bundle, data: Location | str, split: str, *, batch_size: int
 
 
 def assess(bundle: Bundle, data: Location | str, split: str) -> dict[str, Any]:
-    """All metrics of a bundle on one split, with its own temperature and thresholds; see `examine`."""
+    """All metrics of a bundle on one split, with its own temperature and thresholds.
+
+    Raises:
+        As `examine`.
+    """
     return examine(bundle, data, split).metrics
 
 
 def compare(data: Location | str) -> dict[str, dict[str, Any]]:
-    """Metrics on the test split of the baselines: `constant`, and `regression` on each band's mean and deviation."""
+    """Metrics on the test split of the baselines: `constant`, and `regression` on each band's mean and deviation.
+
+    Raises:
+        ShardError: there is no such dataset, or its training or test split is empty.
+        SettingsError, ServiceError: see `open_dataset`.
+    """
     manifest = open_dataset(data)
     train, test = (open_stream(data, split, manifest.band_names, manifest) for split in ("train", "test"))
     return {

@@ -1,8 +1,8 @@
 """What a bundle looks at on a split: `landsweep explain`.
 
     out/
-      gradcam_visualizations/…, activations.pdf    see `gradcam_pages`
-      band_importance.{json,png}                   what taking each band away does; see `importance`
+      gradcam_visualizations/…, activations.pdf    see `explain.pages`
+      band_importance.{json,png}                   what taking each band away does; see `explain.band_importance`
 
 Flows in: `ExplainSettings`. Flows out: the files above, and what the command line prints.
 """
@@ -45,8 +45,12 @@ def explain_on(settings: ExplainSettings, progress: Callable[[int, int], None] =
         PredictionsError: the split has no patch of an id.
         ShardError: there is no such dataset, or the split is empty.
         BandError: the dataset lacks a band.
-        SettingsError: no `out` is given for a bundle, or nothing can be written to it.
+        SettingsError: no `out` is given for a bundle, or nothing can be written to it; no such device; or see
+            `open_dataset` and `explain`.
+        ServiceError: the object store does not answer.
         TrainingError: a batch does not fit into memory.
+        StorageError: the disk is full.
+        BusyError: another process explains into this folder.
     """
     folder = find_bundle(settings.source, settings.checkpoint)
     same = read_config(folder).dataset == open_dataset(settings.data).hash

@@ -6,7 +6,7 @@
       calibration.json                                     split to metrics with temperature and thresholds, and without
       predictions.npz                                      of the last split that was scored
       visualizations/…                                     its figures; see `report`
-      gradcam_visualizations/…, activations.pdf, …         what the net looked at in it; see `insight`
+      gradcam_visualizations/…, activations.pdf, …         what the net looked at in it; see `run_artefacts`
 
 Flows in: a bundle, or a run that has some, and a dataset. Flows out: these files, and metrics for the terminal.
 """
@@ -50,7 +50,11 @@ def score_bundle(settings: AssessSettings, tell: Tell = lambda _: None) -> dict[
     Raises:
         BundleError: there is none, or it is damaged, or the dataset's classes are not its own.
         ShardError: there is no such dataset, or the split is empty.
-        SettingsError: nothing can be written to `out`.
+        BandError: the dataset lacks a band.
+        SettingsError: nothing can be written to `out`, or no such device; or see `open_dataset`.
+        ServiceError: the object store does not answer.
+        TrainingError: not even one patch fits into memory, or the net gives no finite numbers.
+        StorageError, BusyError: see `write_results`.
     """
     folder = find_bundle(settings.source, settings.checkpoint)
     same = read_config(folder).dataset == open_dataset(settings.data).hash
@@ -71,7 +75,11 @@ def score_bundle(settings: AssessSettings, tell: Tell = lambda _: None) -> dict[
 
 
 def score_splits(bundle: Bundle, data: str, splits: Sequence[str], tell: Tell) -> list[Assessment]:
-    """Score a bundle on several splits, those that are empty left out and said to be."""
+    """Score a bundle on several splits, those that are empty left out and said to be.
+
+    Raises:
+        As `examine`.
+    """
     manifest = open_dataset(data)
     found = []
     for split in splits:
@@ -95,6 +103,12 @@ def write_results(
 
     Returns:
         The files, relative to `out`.
+
+    Raises:
+        ShardError, BandError, SettingsError, ServiceError: see `open_shown`.
+        PredictionsError: the dataset has other patches or labels than what was scored.
+        StorageError: the disk is full.
+        BusyError: another process writes a report or an explanation into this folder.
     """
     effects = _effects(out / CALIBRATION, tell)
     names = set()

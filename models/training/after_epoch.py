@@ -62,7 +62,11 @@ class Course:
         return self.fit.done >= settings.epochs or self.best.over(settings.patience)
 
     def resume(self) -> None:
-        """Go on from the last checkpoint, or the one before where its bytes are damaged; begin anew where none is."""
+        """Go on from the last checkpoint, or the one before where its bytes are damaged; begin anew where none is.
+
+        Raises:
+            TrainingError: all that are there are damaged, or one is of other settings.
+        """
         if self.fit.team.leads:
             bundles = (BEST_ACC, BEST_LOSS, FINAL)
             for name in bundles:
@@ -85,14 +89,23 @@ class Course:
             return
 
     def after_step(self, fit: Fit) -> None:
-        """Write a checkpoint if it is time for one. A team goes by steps alone, which its members count alike."""
+        """Write a checkpoint if it is time for one. A team goes by steps alone, which its members count alike.
+
+        Raises:
+            TrainingError, StorageError: see `checkpoint`.
+        """
         settings = self.run.settings
         late = fit.team.size == 1 and self._clock() - self._saved >= settings.checkpoint_seconds
         if late or (settings.checkpoint_steps and fit.step % settings.checkpoint_steps == 0):
             self.checkpoint()
 
     def checkpoint(self) -> None:
-        """Write all that an interrupted run needs to go on from here."""
+        """Write all that an interrupted run needs to go on from here.
+
+        Raises:
+            TrainingError: see `capture`.
+            StorageError: the disk is full; the checkpoint before is kept.
+        """
         state = capture(self.fit)
         if self.fit.team.leads:
             patience = {name: [each.best, each.waited] for name, each in (("best", self.best), ("lowest", self.lowest))}
@@ -104,7 +117,8 @@ class Course:
         """Measure an epoch, and keep what it is worth.
 
         Raises:
-            TrainingError: the metric that epochs are chosen by has no value on the validation split.
+            TrainingError: the metric that epochs are chosen by has no value on the validation split; or see `capture`.
+            StorageError: the disk is full; the bundles and the checkpoint before are kept.
         """
         settings = self.run.settings
         calibration, metrics = judge(epoch, self.validation.labels, self.manifest.label_names, settings)

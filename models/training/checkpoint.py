@@ -55,7 +55,11 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 def push_state(folder: Path, state: Mapping[str, Any], *, keep: bool = True) -> None:
-    """Write a state into a folder; the one that was there becomes the one before, if it is worth being kept."""
+    """Write a state into a folder; the one that was there becomes the one before, if it is worth being kept.
+
+    Raises:
+        StorageError: see `write_state`.
+    """
     if keep and (folder / STATE).is_file():
         (folder / STATE).replace(folder / PREVIOUS)
     write_state(folder / STATE, state)
@@ -73,6 +77,7 @@ def drop_asides(folder: Path, names: Iterable[str]) -> None:
 
 
 def has_state(folder: Path) -> bool:
+    """Whether there is a checkpoint, the last one or the one before; neither is read."""
     return any((folder / name).is_file() for name in (STATE, PREVIOUS))
 
 

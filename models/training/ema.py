@@ -18,8 +18,8 @@ N = TypeVar("N", bound=nn.Module)
 class Average(Generic[N]):
     """Exponential mean of parameters and floating buffers (Polyak and Juditsky 1992); whole numbers are copied.
 
-    The decay rises to its full value: after n steps it is min(decay, (1 + n) / (10 + n)), so that the start is soon
-    forgotten.
+    The decay rises to its full value: after n steps it is min(decay, (1 + n) / (10 + n)), as in TensorFlow's
+    `ExponentialMovingAverage`, so that the start is soon forgotten.
     """
 
     def __init__(self, net: N, decay: float) -> None:
@@ -38,9 +38,11 @@ class Average(Generic[N]):
                 kept.copy_(now)
 
     def state_dict(self) -> dict[str, Any]:
+        """What `load_state_dict` needs to go on from here."""
         return {"net": self.net.state_dict(), "steps": self.steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave; RuntimeError where that is of another net."""
         self.net.load_state_dict(state["net"])
         self.steps = int(state["steps"])
 

@@ -33,6 +33,9 @@ def config_of(
         manifest: of the dataset it was trained on.
         calibration: fitted on its validation split.
         trial: what else is to be said of where it comes from; the settings are said here.
+
+    Raises:
+        BandError: the dataset lacks a band.
     """
     bands = parse_bands(settings.bands, manifest.band_names)
     return BundleConfig(

@@ -46,12 +46,16 @@ class Log:
         self._text.write(f"{now()} {line}\n")
 
     def say(self, line: str) -> None:
-        """The same, and told."""
+        """The same as `note`, and told."""
         self.note(line)
         self._tell(line)
 
     def epoch(self, rows: list[dict[str, Any]]) -> None:
-        """The table so far, of which the last row is new."""
+        """The table so far, of which the last row is new.
+
+        Raises:
+            StorageError: see `write_epochs`.
+        """
         write_epochs(self._table, rows)
         row = rows[-1]
         for name in (*_PLAIN, *METRICS):
@@ -65,6 +69,7 @@ class Log:
         self._events.add_text("settings", "".join(f"    {line}\n" for line in text.splitlines()))
 
     def close(self) -> None:
+        """Write what is still to be written of the events, and close the files."""
         self._events.close()
         self._text.close()
 

@@ -88,6 +88,7 @@ class Fit:
 
     @property
     def kept(self) -> ReflectanceNet:
+        """The mean of the weights where the settings ask for one, else the net itself."""
         return self.average.net if self.average else self.net
 
     def epochs(
@@ -208,7 +209,11 @@ class Fit:
             self.team.align(self.average.net)
 
     def settle(self) -> None:
-        """Count the loss of the step before, and see that it is a number."""
+        """Count the loss of the step before, and see that it is a number.
+
+        Raises:
+            TrainingError: it is not finite.
+        """
         if self._pending is None:
             return
         (value, rows), self._pending = self._pending, None

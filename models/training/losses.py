@@ -61,13 +61,18 @@ class LabelLoss(nn.Module):
     """What all losses do first: labels of the logits' own shape, and both in float32 at least."""
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The loss of logits and labels, both (batch, classes), as a scalar of float32 at least.
+
+        Raises:
+            TrainingError: their shapes differ.
+        """
         if logits.shape != labels.shape:
             raise TrainingError(f"logits are {tuple(logits.shape)}, labels {tuple(labels.shape)}", where="loss")
         wide = logits.float() if logits.itemsize < 4 else logits
         return self.measure(wide, labels.to(wide.dtype))
 
     def measure(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The loss itself, a scalar."""
+        """The loss itself, a scalar, of logits and labels of one shape and of one type, float32 at least."""
         raise NotImplementedError
 
 
@@ -80,6 +85,7 @@ class WeightedBCE(LabelLoss):
         self.weights: Tensor
 
     def measure(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The mean over all decisions."""
         return binary_cross_entropy_with_logits(logits, labels, pos_weight=self.weights.to(logits.dtype))
 
 
@@ -96,6 +102,7 @@ class Focal(LabelLoss):
         self.weights: Tensor
 
     def measure(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The mean over all decisions, both sides with one gamma."""
         positive = self.weights.to(logits.dtype) * labels * _focused(logits, self.gamma)
         return -(positive + (1 - labels) * _focused(-logits, self.gamma)).mean()
 
@@ -111,6 +118,7 @@ class Asymmetric(LabelLoss):
         self.gamma_positive, self.gamma_negative, self.margin = gamma_positive, gamma_negative, margin
 
     def measure(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The mean over all decisions, each side with its own gamma."""
         positive = labels * _focused(logits, self.gamma_positive)
         return -(positive + (1 - labels) * self._negative(logits)).mean()
 
@@ -138,6 +146,7 @@ class SoftF1(LabelLoss):
         self.smoothing = smoothing
 
     def measure(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """1 - the mean over classes of F1, each over the batch as a whole."""
         probabilities = torch.sigmoid(logits)
         hits = (probabilities * labels).sum(0)
         total = probabilities.sum(0) + labels.sum(0)
@@ -152,6 +161,7 @@ class Hybrid(LabelLoss):
         self.main, self.f1, self.share = main, f1, share
 
     def measure(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Both losses, each by its share."""
         return (1 - self.share) * self.main.measure(logits, labels) + self.share * self.f1.measure(logits, labels)
 
 

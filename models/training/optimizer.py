@@ -41,7 +41,10 @@ def _groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
 
 @dataclass
 class Schedule:
-    """The learning rate of each step; see `TrainSettings.schedule`. A plateau is one of the validation loss."""
+    """The learning rate of each step; see `TrainSettings.schedule`. A plateau is one of the validation loss.
+
+    The cosine is that of Loshchilov and Hutter, "SGDR", 2016, without restarts.
+    """
 
     settings: TrainSettings
     falls: int = 0
@@ -65,8 +68,10 @@ class Schedule:
             self.patience.waited = 0
 
     def state_dict(self) -> dict[str, float]:
+        """What `load_state_dict` needs to go on from here: plateaus so far, and the wait for the next."""
         return {"falls": self.falls, "best": self.patience.best, "waited": self.patience.waited}
 
     def load_state_dict(self, state: dict[str, float]) -> None:
+        """Go on from what `state_dict` gave."""
         self.falls = int(state["falls"])
         self.patience = Patience(float(state["best"]), int(state["waited"]))

@@ -72,14 +72,20 @@ class Run:
 
     @property
     def settings(self) -> RunSettings:
+        """Those on record."""
         return self.record.settings
 
     @property
     def checkpoints(self) -> Path:
+        """Folder of the bundles and of the states to go on from; made with the first of them."""
         return self.folder / CHECKPOINTS
 
     def write(self, **changes: Any) -> Run:
-        """The same run with something else on record, on the disk too."""
+        """The same run with something else on record, on the disk too.
+
+        Raises:
+            StorageError: the disk is full.
+        """
         record = self.record.model_copy(update=changes)
         write_whole(self.folder / RECORD, record.model_dump_json(indent=1))
         return replace(self, record=record)
@@ -103,6 +109,7 @@ def begin(settings: RunSettings, folder: Path, manifest: Manifest) -> Run:
 
     Raises:
         SettingsError: something is in the folder already, or it cannot be written to.
+        StorageError: the disk is full.
     """
     check_out(folder)
     begun = (folder / RECORD).is_file()
@@ -192,6 +199,7 @@ def code_hash() -> str:
 
 
 def now() -> str:
+    """The time in UTC to the second, in ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 

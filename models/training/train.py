@@ -69,6 +69,8 @@ def train(
         SettingsError: settings do not fit each other, the dataset or the run; see `begin` and `reopen`.
         ShardError: there is no such dataset, or its training or validation split is empty.
         BandError: the dataset lacks a band.
+        BundleError: weights are to be taken from a bundle that is damaged.
+        ServiceError: the object store, or the hub that weights are to come from, does not answer.
         BusyError: another process trains this run.
         TrainingError: training diverged, or ran out of memory. What was reached before is kept.
         StorageError: the disk is full. Likewise.
@@ -115,7 +117,15 @@ def _kept(run: Run) -> str:
 
 
 def check(settings: RunSettings) -> Manifest:
-    """Refuse what only the dataset and the zoo know, before anything is written; returns the dataset's manifest."""
+    """Refuse what only the dataset and the zoo know, before anything is written; returns the dataset's manifest.
+
+    Raises:
+        SettingsError: no dataset is given, there is no such model or device, the model cannot take such patches, or the
+            run would be lost with the temporary folder of a job.
+        ShardError: there is no such dataset, or its training or validation split is empty.
+        BandError: the dataset lacks a band.
+        ServiceError: the object store does not answer.
+    """
     if not settings.data:
         raise SettingsError("no dataset is given", where="data", hint="Name its folder with --data.")
     if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and not folder_of(settings).is_absolute():
@@ -150,7 +160,12 @@ def _reopen(given: RunSettings, folder: Path, tell: Tell) -> Run:
 
 
 def fit_run(run: Run, *, progress: Progress, tell: Tell, team: Team = ALONE) -> None:
-    """Train a run to its last epoch, from wherever it stands, as one of a team or alone."""
+    """Train a run to its last epoch, from wherever it stands, as one of a team or alone.
+
+    Raises:
+        TrainingError: training diverged, ran out of memory, or goes on from a checkpoint that is damaged.
+        SettingsError, ShardError, BandError, BundleError, ServiceError, StorageError: see `train`.
+    """
     settings = run.settings
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -202,7 +217,11 @@ def _introduce(log: Log, course: Course, loaded: LoadReport | None, learned: int
 
 
 def scoring_device(settings: RunSettings) -> torch.device:
-    """That of training; but a cluster's head, whose workers have trained on their nodes' GPUs, may have none."""
+    """That of training; but a cluster's head, whose workers have trained on their nodes' GPUs, may have none.
+
+    Raises:
+        SettingsError: see `pick_device`.
+    """
     try:
         return pick_device(settings.device)
     except SettingsError:
