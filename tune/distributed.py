@@ -54,8 +54,10 @@ def fit_together(run: Run, *, progress: Progress, tell: Tell) -> None:
     """Train a run with as many workers as its settings ask for; see `models.training.train.fit_run`.
 
     Raises:
-        SettingsError: there are not as many CPUs or GPUs.
+        SettingsError: there are not as many CPUs or GPUs; or see `fit_run`.
         TrainingError: training diverged, or ran out of memory, or a worker ended.
+        BusyError: Ray does not come up.
+        ShardError, BandError, BundleError, ServiceError, StorageError: see `fit_run`.
     """
     local = not os.environ.get("RAY_ADDRESS")
     logging.getLogger("ray.train").setLevel(logging.ERROR)
@@ -118,6 +120,7 @@ class FileConfig(TorchConfig):  # type: ignore[misc]  # ray ships no types
 
     @property
     def backend_cls(self) -> type[Backend]:
+        """What Ray Train starts and ends the group with."""
         return _FileBackend
 
 

@@ -39,25 +39,30 @@ class ProgressTable(Callback):  # type: ignore[misc]
         self.rows = state["rows"]
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial begins, or goes on after its worker had ended: the latter without a line of its own."""
         self.rows.setdefault(trial.trial_id, {"number": len(self.rows) + 1, "config": trial.config, "epoch": 0})
         self._say(trial, "running", quiet=self.rows[trial.trial_id]["epoch"] > 0)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
+        """A trial has reported an epoch, or what it ended of."""
         row = self.rows[trial.trial_id]
         row |= {key: result[key] for key in ("epoch", "best", "failed", "final") if key in result}
         self._say(trial, "running")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial is over: failed or complete by its own words, else pruned."""
         row = self.rows[trial.trial_id]
         state = "failed" if "failed" in row else "complete" if row.get("final") else "pruned"
         self._say(trial, state)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial's worker has ended, and Tune does not start it again."""
         self._say(trial, "failed")
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
+        """The table stays in the terminal as it is."""
         if self.live:
             self.live.stop()
 

@@ -36,11 +36,15 @@ def run_search(settings: SearchSettings, console: Console, *, resume: bool = Fal
     """Run a search, or the trials that an interrupted one still owes, and return its study.
 
     Raises:
-        SettingsError: a model or band is unknown, or more resources are asked for than there are.
+        SettingsError: a model is unknown or cannot be built so, or more resources are asked for than there are.
+        ShardError: there is no such dataset, or a split of it is empty.
+        BandError: the dataset lacks a band.
         StudyError: the study exists already, or not yet when it is to be resumed.
-        BusyError: another process runs the same study.
-        BundleError, ServiceError: weights to start from are damaged, or timm's hub does not answer.
+        BusyError: another process runs the same study, or Ray does not come up.
+        BundleError: weights to start from are damaged.
+        ServiceError: the object store, or timm's hub, does not answer.
         TrainingError: no trial came to a result.
+        StorageError: the disk is full.
     """
     settings = _with_whole_paths(settings)
     manifest = open_dataset(settings.data)

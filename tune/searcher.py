@@ -45,6 +45,7 @@ class StudySearcher(OptunaSearch):  # type: ignore[misc]
         return trial
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """Parameters for one of Tune's trials, by name; the study remembers whose they are."""
         parameters: dict[str, Any] | None = super().suggest(trial_id)
         self.trial(trial_id).set_user_attr(RAY_TRIAL, trial_id)
         return parameters

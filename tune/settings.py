@@ -127,7 +127,11 @@ class SearchSettings(FitSettings, StudySettings):
         return (self.experiments / self.name).resolve()
 
     def train_settings(self, parameters: dict[str, Any]) -> TrainSettings:
-        """Settings of the trial with these parameters; of a loss that is drawn, the name."""
+        """Settings of the trial with these parameters; of a loss that is drawn, the name.
+
+        Raises:
+            SettingsError: no trial can have them.
+        """
         fixed: dict[str, Any] = {name: getattr(self, name) for name in FitSettings.model_fields}
         fixed |= {"device": "cuda" if self.gpus else "cpu", "threads": max(1, int(self.cpus))}
         drawn = dict(parameters)

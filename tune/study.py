@@ -95,6 +95,7 @@ def open_study(experiments: Path, name: str) -> Study:
 
     Raises:
         StudyError: there is no such study, or its state is damaged.
+        SettingsError: its settings cannot be read; see `Settings.load`.
     """
     folder = experiments / name
     if name not in list_studies(experiments):

@@ -32,8 +32,10 @@ def keep_winner(settings: SearchSettings, tell: Tell) -> None:
     """Copy the winner's bundle out of its trial, score it, and write down what a training run writes.
 
     Raises:
-        TrainingError: no trial came to a result.
-        StudyError: the best trial's checkpoint is gone.
+        TrainingError: no trial came to a result; or see `examine`.
+        StudyError: see `open_study` and `last_whole`.
+        ShardError, BandError, SettingsError, ServiceError: see `examine`.
+        StorageError, BusyError: see `write_results`.
     """
     study = open_study(settings.experiments, settings.name)
     best = study.best
@@ -54,7 +56,11 @@ def keep_winner(settings: SearchSettings, tell: Tell) -> None:
 
 
 def last_whole(trial: Path) -> Path:
-    """The trial's last checkpoint. Tune copies them file by file: one that it was ended in is followed by no other."""
+    """The trial's last checkpoint. Tune copies them file by file: one that it was ended in is followed by no other.
+
+    Raises:
+        StudyError: there is none whose bundle is whole.
+    """
     from tune.trial import BUNDLE
 
     for checkpoint in sorted(trial.glob("checkpoint_*"), reverse=True):
