@@ -71,7 +71,11 @@ class Endpoint:
         return create_app(self)
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
-        """Load what is new, keep what is the same, and swap all at once when everything has made a prediction."""
+        """Load what is new, keep what is the same, and swap all at once when everything has made a prediction.
+
+        Raises:
+            BundleError: one is damaged or does not fit; what was served before is served on.
+        """
         served = {}
         for bundle in user_config["bundles"]:
             current = self.served.get(bundle["name"])
@@ -92,9 +96,11 @@ class Endpoint:
                 await asyncio.to_thread(each.predictor.warm_up)
 
     def models(self) -> list[ModelInfo]:
+        """In the order in which they were configured."""
         return [each.info for each in self.served.values()]
 
     async def predict(self, model: str, patch: Patch) -> list[LabelPrediction]:
+        """Waits for a batch to fill, and gives this patch's share of the answer."""
         found: list[LabelPrediction] = await self._predict_batch((model, patch))
         return found
 
@@ -112,11 +118,13 @@ class Endpoint:
         return answers
 
     async def explain(self, model: str, patch: Patch, label: str) -> tuple[bytes, bool]:
+        """By itself, when the model's turn comes."""
         served = self.served[model]
         async with served.lock:
             return await asyncio.to_thread(served.predictor.heat_png, patch, label)
 
     async def example(self, model: str) -> bytes:
+        """The file of the model's bundle."""
         return await asyncio.to_thread((self.served[model].path / EXAMPLE).read_bytes)
 
 
@@ -125,9 +133,10 @@ def endpoint(settings: ServeSettings) -> Iterator[str]:
     """Serve inside the block; yields the endpoint's URL once it answers.
 
     Raises:
-        BusyError: the port is taken.
+        BusyError: the port is taken, or Ray does not come up.
         NotFoundError: nothing to serve is registered.
         BundleError: a registered bundle is damaged.
+        SettingsError: the replicas ask for more than this machine has.
         ServiceError: a replica did not come up.
     """
     check_port(settings.host, settings.port)

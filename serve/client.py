@@ -44,6 +44,9 @@ class Client:
         hints: by error code, what the caller can do about it, where the endpoint's hint speaks of requests.
         timeout: seconds.
         transport: what carries requests, in place of the network.
+
+    Raises:
+        InputError: it is no URL.
     """
 
     def __init__(
@@ -72,23 +75,42 @@ class Client:
             name: of the file, for error messages.
 
         Raises:
-            InputError: the endpoint refused the file; the message is its own.
+            InputError: the endpoint refused the file (UnsupportedError, TooLargeError) or knows no such model
+                (NotFoundError); the message is its own.
+            BusyError: the endpoint has no room for another request now, or no model yet.
             ServiceError: the endpoint does not answer, failed, or is not Landsweep's.
         """
         answer = self._call("POST", "/v1/predict", {"model": model, "bands": bands}, tiff, where=name)
         return self._read(Prediction, answer)
 
     def explain(self, tiff: bytes, label: str, *, model: str | None = None, bands: str | None = None) -> bytes:
-        """Grad-CAM of one class as the bytes of a PNG: 8-bit grey, the size of the model's image. See `predict`."""
+        """Grad-CAM of one class as the bytes of a PNG: 8-bit grey, the size of the model's image.
+
+        Args:
+            label: class name.
+            tiff, model, bands: as `predict` takes them.
+
+        Raises:
+            InputError, BusyError, ServiceError: see `predict`.
+        """
         parameters = {"label": label, "model": model, "bands": bands}
         return self._call("POST", "/v1/explain", parameters, tiff).content
 
     def example(self, model: str) -> bytes:
-        """A GeoTIFF that the model takes, from its bundle."""
+        """A GeoTIFF that the model takes, from its bundle.
+
+        Raises:
+            NotFoundError: the endpoint serves no such model.
+            BusyError, ServiceError: see `predict`.
+        """
         return self._call("GET", f"/v1/models/{model}/example").content
 
     def models(self) -> list[ModelInfo]:
-        """The models that the endpoint serves, the default one first."""
+        """The models that the endpoint serves, the default one first.
+
+        Raises:
+            InputError, BusyError, ServiceError: see `predict`.
+        """
         return self._read(Models, self._call("GET", "/v1/models")).models
 
     def ready(self) -> bool:
@@ -99,6 +121,7 @@ class Client:
             return False
 
     def close(self) -> None:
+        """Let go of the connections; nothing can be asked afterwards."""
         self._http.close()
 
     def __enter__(self) -> Self:

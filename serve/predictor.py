@@ -32,6 +32,7 @@ class Predictor:
 
     Raises:
         BundleError: the bundle is damaged or does not fit.
+        SettingsError: see `pick_device`.
     """
 
     def __init__(self, bundle: Path, device: str = "auto", threads: int = 0) -> None:
@@ -50,7 +51,11 @@ class Predictor:
             self.net(torch.zeros(1, self.config.in_chans, side, side, device=self.device))
 
     def predict(self, patches: Sequence[Patch]) -> list[list[LabelPrediction]]:
-        """Every class with its probability, by falling probability, for each patch."""
+        """Every class with its probability, by falling probability, for each patch.
+
+        Raises:
+            PatchError: see `assemble`.
+        """
         with torch.inference_mode():
             images = self._images(patches)
             probabilities = torch.sigmoid(self.net(images) / self.config.temperature)
@@ -61,6 +66,8 @@ class Predictor:
 
         Raises:
             LabelError: the model does not know the class.
+            PatchError: see `assemble`.
+            SettingsError, TrainingError, BundleError: see `models.explain.maps.explain`.
         """
         found = explain(self.loaded, self._images([patch]), label)[0]
         target = io.BytesIO()

@@ -53,6 +53,8 @@ def add_bundle(registry: Path, name: str, bundle: Path, *, promote: bool = True)
     Raises:
         BundleError: there is none, or it is damaged.
         InputError: the name cannot be used.
+        BusyError: another process changes what is under this name.
+        StorageError, OSError: the disk is full.
     """
     if not _NAME.fullmatch(name):
         raise InputError(f'"{name}" cannot name a model', hint="Use letters, digits, dots, dashes and underscores.")
@@ -77,6 +79,9 @@ def promote(registry: Path, name: str, version: int) -> Entry:
 
     Raises:
         NotFoundError: there is no such model or version.
+        BundleError: the version is damaged.
+        BusyError: another process changes what is under this name.
+        StorageError: the disk is full.
     """
     entry = find(registry, name, version)
     with exclusive(entry.path.parent / ".lock", f'a change to "{name}"'):
@@ -91,6 +96,9 @@ def rollback(registry: Path, name: str) -> Entry:
     Raises:
         NotFoundError: there is no such model.
         InputError: nothing was served before.
+        BundleError: the version is damaged.
+        BusyError: another process changes what is under this name.
+        StorageError: the disk is full.
     """
     folder = _versions(registry, name)[0].path.parent
     with exclusive(folder / ".lock", f'a change to "{name}"'):

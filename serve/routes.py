@@ -38,21 +38,45 @@ Model = Annotated[str | None, Query(description="model name; the first of /v1/mo
 
 
 class Service(Protocol):
-    """What the routes need: the models there are, predictions, heat maps, examples."""
+    """What the routes need: the models there are, predictions, heat maps, examples.
+
+    `max_bytes`: of a request's body, at most. A `model` is the name of one of `models`; routes let no other through.
+    """
 
     max_bytes: int
 
-    def models(self) -> list[ModelInfo]: ...
+    def models(self) -> list[ModelInfo]:
+        """Those that can be asked now, the default one first; none while nothing is loaded."""
 
-    async def predict(self, model: str, patch: Patch) -> list[LabelPrediction]: ...
+    async def predict(self, model: str, patch: Patch) -> list[LabelPrediction]:
+        """Every class of a model, by falling probability.
 
-    async def explain(self, model: str, patch: Patch, label: str) -> tuple[bytes, bool]: ...
+        Args:
+            patch: with all bands that the model reads, of a size that it takes.
 
-    async def example(self, model: str) -> bytes: ...
+        Raises:
+            PatchError: a band does not fit the model's image.
+        """
+
+    async def explain(self, model: str, patch: Patch, label: str) -> tuple[bytes, bool]:
+        """Grad-CAM of one class: an 8-bit grey PNG of the model's image size, and whether anything speaks for it.
+
+        Raises:
+            LabelError: the model does not know the class.
+            PatchError: a band does not fit the model's image.
+            SettingsError, TrainingError, BundleError: see `models.explain.maps.explain`.
+        """
+
+    async def example(self, model: str) -> bytes:
+        """The bytes of a GeoTIFF that the model takes."""
 
 
 def create_app(service: Service) -> FastAPI:
-    """The ASGI app of one service."""
+    """The ASGI app of one service.
+
+    Whatever is raised while a request is answered becomes an `ErrorAnswer`: a LandsweepError under its own status, with
+    its message and hint; what nobody expected under 500, with the request's id.
+    """
     app: FastAPI = FastAPIOffline(
         title="Landsweep",
         summary="Multi-label land cover of Sentinel-2 patches.",

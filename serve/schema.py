@@ -8,11 +8,15 @@ from pydantic import BaseModel, Field
 
 
 class ModelName(BaseModel):
+    """Which version of which registered model has answered."""
+
     name: str
     version: int
 
 
 class LabelPrediction(BaseModel):
+    """One class: positive where its probability is at or above its threshold."""
+
     label: str
     probability: float = Field(ge=0, le=1)
     threshold: float = Field(description="probability from which the class is predicted, fitted on validation")
@@ -49,10 +53,14 @@ class ModelInfo(BaseModel):
 
 
 class Models(BaseModel):
+    """Answer of `GET /v1/models`, the default model first."""
+
     models: list[ModelInfo]
 
 
 class ErrorBody(BaseModel):
+    """What is wrong with a request, for programs and for people."""
+
     code: str = Field(description="a word for programs")
     message: str = Field(description="what is wrong, and where")
     hint: str = Field(description="how to mend it")
