@@ -66,8 +66,8 @@ def launch(settings: UiSettings) -> server.Page:
     """Serve the page until it is closed.
 
     Raises:
-        SettingsError: the host is not this machine's own.
-        BusyError: the port is taken.
+        SettingsError: the host is not this machine's own, or the port may not be taken.
+        BusyError: the port is taken, or the page does not come up.
     """
     taken = server.bind(settings.host, settings.port)
     folder = Path(tempfile.mkdtemp(prefix="landsweep-ui-"))

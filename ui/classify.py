@@ -68,7 +68,11 @@ class Welcome:
 
 
 def connect_to(url: str) -> Connect:
-    """How to reach an endpoint that speaks in the page's words."""
+    """How to reach an endpoint that speaks in the page's words.
+
+    Returns:
+        What makes a `Client` for it, which raises InputError if it is no URL.
+    """
     return partial(Client, url, hints=_HINTS)
 
 
@@ -86,7 +90,7 @@ def welcome(connect: Connect, folder: Path | None) -> Welcome:
 
 
 def classify(connect: Connect, tiff: bytes, model: str | None) -> Result:
-    """Classify one patch by one model, the endpoint's default where None."""
+    """Classify one patch by one model, the endpoint's default where None; what goes wrong is told in the result."""
     try:
         with connect() as client:
             answer = client.predict(tiff, model=model)

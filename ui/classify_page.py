@@ -78,6 +78,7 @@ class ClassifyPage:
         self.label.input(**look)
 
     def on_open(self, request: gr.Request) -> list[Any]:
+        """The page opens, or is asked to try again: models and examples, and the model that a link names."""
         opened = classify.welcome(self.connect, self.folder)
         names = [each.name for each in opened.models]
         wanted = request.query_params.get("model", "")
@@ -89,23 +90,29 @@ class ClassifyPage:
         return [chooser, opened.gallery, opened.messages, opened.blank, gr.Button(visible=not names)]
 
     def on_link(self, request: gr.Request) -> Any:
+        """The page opens with an example in its link: as if it was clicked."""
         key = request.query_params.get("example")
         return self._example(key, request.query_params.get("model")) if key else gr.skip()
 
     def on_file(self, tiff: bytes | None, model: str | None) -> list[Any]:
+        """A file has arrived: its classes, or why it has none."""
         return _show(classify.classify(self.connect, tiff or b"", model))
 
     def on_refused(self, event: gr.EventData) -> list[Any]:
+        """The browser has kept a file back: why, and nothing of the patch before."""
         found = refuse(getattr(event, "name", ""), getattr(event, "size", None))
         return _show(classify.Result(None, found, "", "", ""))
 
     def on_example(self, model: str | None, event: gr.EventData) -> list[Any]:
+        """An example is clicked: its classes, by the model that it was made for."""
         return self._example(str(getattr(event, "key", "")), model)
 
     def on_model(self, shot: classify.Shot | None, model: str | None) -> Any:
+        """Another model is chosen: the same patch by that one."""
         return _show(classify.classify(self.connect, shot.tiff, model)) if shot else gr.skip()
 
     def on_label(self, shot: classify.Shot | None, label: str | None) -> str:
+        """A class is chosen, or the first one of a new patch: where the model sees it, as HTML."""
         return classify.explain(self.connect, shot, label)
 
     def _example(self, key: str, model: str | None) -> list[Any]:

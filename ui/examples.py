@@ -41,7 +41,11 @@ class Example:
 
 
 def find_examples(client: Client, models: list[ModelInfo], folder: Path | None) -> list[Example]:
-    """All examples there are; a model whose bundle has none is left out."""
+    """All examples there are; a model whose bundle has none is left out.
+
+    Raises:
+        InputError, BusyError, ServiceError: see `Client.predict`.
+    """
     keys = [f"model:{model.name}" for model in models] + [f"file:{name}" for name in _files(folder)]
     found = []
     for key in keys:
@@ -55,6 +59,7 @@ def fetch_example(client: Client, models: list[ModelInfo], folder: Path | None, 
 
     Raises:
         NotFoundError: there is none, or it has gone.
+        BusyError, ServiceError: see `Client.predict`.
     """
     kind, _, name = key.partition(":")
     if kind == "model" and name in [model.name for model in models]:

@@ -77,7 +77,11 @@ def _stretch(layers: NDArray[np.uint16], scale: int) -> tuple[Pixels, str]:
 
 
 def read_heat(png: bytes, shape: tuple[int, ...]) -> Pixels:
-    """Decode the endpoint's heat map to shape (height, width).
+    """Decode the endpoint's heat map to (height, width).
+
+    Args:
+        png: the file's bytes.
+        shape: of the picture that it is to lie on: (height, width, …).
 
     Raises:
         ServiceError: it is no picture.
@@ -91,7 +95,12 @@ def read_heat(png: bytes, shape: tuple[int, ...]) -> Pixels:
 
 
 def lay_over(rgb: Pixels, heat: Pixels) -> Pixels:
-    """The picture, paler and greyer, with evidence in colours whose opacity rises with it."""
+    """The picture, paler and greyer, with evidence in colours whose opacity rises with it.
+
+    Args:
+        rgb: (height, width, 3).
+        heat: (height, width), 0 for no evidence to 255 for the strongest.
+    """
     strength = heat.astype(np.float32) / 255
     anchors = np.array([_channels(colour) for colour in HEAT], dtype=np.float32)
     steps = np.linspace(0, 1, len(HEAT))

@@ -41,10 +41,12 @@ class Page:
 
     @property
     def url(self) -> str:
+        """With the port that it has, also where any free one was asked for."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}/"
 
     def close(self) -> None:
+        """Stop serving, wait until that is done, for a minute at most; what was uploaded is removed."""
         self.server.should_exit = True
         if self.thread:
             self.thread.join(timeout=_START_SECONDS)
@@ -91,7 +93,17 @@ def _unbound(error: OSError, host: str, port: int) -> LandsweepError:
 
 
 def run(app: ASGIApp, taken: socket.socket, host: str, folder: Path) -> Page:
-    """Serve in a thread, until the page is closed."""
+    """Serve in a thread, until the page is closed.
+
+    Args:
+        app: the page.
+        taken: what `bind` gave.
+        host: as it was asked for.
+        folder: that Gradio keeps uploads in.
+
+    Raises:
+        BusyError: it does not come up, or not within a minute.
+    """
     config = uvicorn.Config(
         Gate(app, host, folder),
         log_level="warning",

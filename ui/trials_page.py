@@ -50,9 +50,11 @@ class TrialsPage:
         self.timer.tick(self.show, inputs, shown, show_progress="hidden", **_CHOICE)
 
     def on_open(self, order: str, request: gr.Request) -> list[Any]:
+        """The page opens: the study and the curves that its link names, else the newest study."""
         return self.show(request.query_params.get("study"), request.query_params.get("metric"), order)
 
     def show(self, study: str | None, metric: str | None, order: str) -> list[Any]:
+        """What there is of a study now, read anew, for all components that `wire` has listed."""
         names = trials.studies(self.experiments)
         chosen = study or next(iter(names), None)
         seen = trials.view(self.experiments, chosen, metric, order)
