@@ -66,7 +66,12 @@ def restore(fit: Fit, state: Mapping[str, Any]) -> None:
 
 
 def save(fit: Fit, path: Path) -> None:
-    """Write what `load` needs to go on from here; raises what `capture` does."""
+    """Write what `load` needs to go on from here.
+
+    Raises:
+        TrainingError: see `capture`.
+        StorageError: the disk is full.
+    """
     write_state(path, capture(fit))
 
 
