@@ -6,7 +6,6 @@ What it has no fault for, it answers rightly: ranges, If-Range, ETag and all. It
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,15 +16,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Fault:
     """How one answer differs from the right one.
 
-    `cut`: the connection ends after so many bytes of the body. `stall`: or it is silent for so many seconds from
-    there. `framing`: how the body's end is told: by "length", in chunks, or not at all. `shift`: of the body's start
-    against what was asked for. `range_start`, `range_size`: what Content-Range says.
+    `cut`: the connection ends after so many bytes of the body. `stall`: or nothing more comes from there, as long as
+    the server is there. `framing`: how the body's end is told: by "length", in chunks, or not at all. `shift`: of the
+    body's start against what was asked for. `range_start`, `range_size`: what Content-Range says.
     """
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     cut: int | None = None
-    stall: float = 0
+    stall: bool = False
     ignore_range: bool = False
     ignore_if_range: bool = False
     framing: str = "length"
@@ -34,7 +33,6 @@ class Fault:
     range_size: int | str | None = None
     stated: int | None = None
     surplus: bytes = b""
-    pace: float = 0
 
 
 @dataclass
@@ -144,10 +142,8 @@ def _send_body(handler: BaseHTTPRequestHandler, server: Server, fault: Fault, bo
         piece = sent[at : at + 2**14]
         head, tail = (f"{len(piece):x}\r\n".encode(), b"\r\n") if fault.framing == "chunked" else (b"", b"")
         handler.wfile.write(head + piece + tail)
-        if fault.pace:
-            time.sleep(fault.pace)
     if fault.stall:
-        server.done.wait(fault.stall)
+        server.done.wait()
     if fault.cut is not None or fault.stall:
         handler.close_connection = True
     elif fault.framing == "chunked":
