@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -52,23 +52,25 @@ def _gradient_of_convolution(
     return sum(once for each in wanted[:2] if each)
 
 
-def matrix_peak(device: torch.device, dtype: torch.dtype, seconds: float = 1.0) -> float:
+def matrix_peak(
+    device: torch.device, dtype: torch.dtype, seconds: float = 1.0, clock: Callable[[], float] = time.perf_counter
+) -> float:
     """Operations a second of square matrix products: the best of `seconds` of trying at each of `SIDES`."""
-    return max(_fastest(device, dtype, side, seconds) for side in SIDES[device.type])
+    return max(_fastest(device, dtype, side, seconds, clock) for side in SIDES[device.type])
 
 
-def _fastest(device: torch.device, dtype: torch.dtype, side: int, seconds: float) -> float:
+def _fastest(device: torch.device, dtype: torch.dtype, side: int, seconds: float, clock: Callable[[], float]) -> float:
     one, other, product = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(3))
     repeats = 10 if device.type == "cuda" else 1  # a GPU is asked to wait as seldom as in training
     torch.mm(one, other, out=product)
-    best, until = 0.0, time.perf_counter() + seconds
-    while time.perf_counter() < until:
+    best, until = 0.0, clock() + seconds
+    while clock() < until:
         wait(device)
-        started = time.perf_counter()
+        started = clock()
         for _ in range(repeats):
             torch.mm(one, other, out=product)
         wait(device)
-        best = max(best, repeats * 2 * side**3 / (time.perf_counter() - started))
+        best = max(best, repeats * 2 * side**3 / (clock() - started))
     return best
 
 

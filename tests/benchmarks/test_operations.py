@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.operations import count_operations, matrix_peak
+from benchmarks.operations import SIDES, count_operations, matrix_peak
 
 
 class Second(nn.Sequential):
@@ -57,5 +57,10 @@ def test_the_net_itself_does_not_run() -> None:
     assert all(torch.equal(each, before[name]) for name, each in net.state_dict().items())
 
 
-def test_the_peak_is_that_of_a_machine() -> None:
-    assert 1e8 < matrix_peak(torch.device("cpu"), torch.float32, seconds=0.01) < 1e15
+def test_the_peak_is_the_best_of_all_sides_and_times() -> None:
+    """By a clock on which each product takes a second, but for the last, which takes half of one."""
+    one_product = [0, 1, 1, 2, 9]  # begun, go on?, before, after, go on?
+    two_products = [0, 1, 1, 2, 2, 2, 2.5, 9]
+    times = iter([*one_product, *one_product, *two_products])
+    peak = matrix_peak(torch.device("cpu"), torch.float32, seconds=2.5, clock=times.__next__)
+    assert peak == 2 * SIDES["cpu"][-1] ** 3 / 0.5

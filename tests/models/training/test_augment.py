@@ -223,7 +223,8 @@ def test_mixup_draws_its_shares_from_beta(alpha: float) -> None:
 
 def test_loss_of_mixed_labels_is_the_mixed_loss() -> None:
     loss = create_loss(Loss(), [3, 50, 10, 80, 1], 100)
-    logits, one, other = torch.randn(8, 5, generator=drawing()), classes(8, seed=3), classes(8, seed=4)
+    logits = torch.randn(8, 5, generator=drawing(), dtype=torch.float64)
+    one, other = classes(8, seed=3).double(), classes(8, seed=4).double()
     mixed = 0.3 * one + 0.7 * other
     torch.testing.assert_close(loss(logits, mixed), 0.3 * loss(logits, one) + 0.7 * loss(logits, other))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import resource
 import struct
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from rasterio.transform import from_origin
 from pipelines.errors import PatchError, TooLargeError
 from pipelines.pixels.plain_tiff import Bounds, read_plain
 from pipelines.pixels.raster import Raster, read_raster
+from pipelines.pixels.tiff_header import DEFAULT_LIMITS, check_claims
 from tests.fakes import geotiff, tiff_with_overview_file
 
 SIZE = 20
@@ -253,6 +253,7 @@ def assert_harmless(data: bytes) -> bool:
         raster = read_raster(data)
     except PatchError:
         return False
+    assert raster.pixels.nbytes <= DEFAULT_LIMITS.max_image_bytes
     plain = read_plain(data)
     if plain is not None:
         assert_as_gdal(data, raster)  # and it does read it: what is plain is sound
@@ -275,9 +276,7 @@ def test_any_flipped_bit_in_the_header_of_a_plain_file_is_harmless() -> None:
 @given(st.sampled_from(sorted(FORMS)), st.integers(0, 700), st.integers(1, 255))
 def test_any_changed_byte_in_any_header_is_harmless(form: str, at: int, bits: int) -> None:
     data = FORMS[form]
-    started = time.monotonic()
     assert_harmless(flipped(data, at % len(data), bits))
-    assert time.monotonic() - started < 5
 
 
 @settings(max_examples=300, deadline=None)
@@ -307,22 +306,29 @@ def of_many_bands() -> bytes:
     return head.ljust(200, b"\0") + offsets.tobytes() + counts.tobytes()
 
 
-@pytest.mark.parametrize(
-    ("data", "kind", "said"),
-    [
-        (tiff_with_overview_file(), PatchError, "overviews outside itself"),
-        (bomb(), TooLargeError, "for one block"),
-        (of_many_bands(), TooLargeError, "claims 65535 bands"),
-        (b"", PatchError, "file is empty"),
-    ],
-    ids=["overview file", "bomb", "65,535 bands", "empty"],
-)
-def test_what_costs_or_reaches_too_far_is_refused_at_once(data: bytes, kind: type[PatchError], said: str) -> None:
-    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+TOO_FAR: dict[str, tuple[bytes, type[PatchError], str]] = {
+    "overview file": (tiff_with_overview_file(), PatchError, "overviews outside itself"),
+    "bomb": (bomb(), TooLargeError, "for one block"),
+    "65,535 bands": (of_many_bands(), TooLargeError, "claims 65535 bands"),
+    "empty": (b"", PatchError, "file is empty"),
+}
+
+
+@pytest.mark.parametrize("name", TOO_FAR)
+def test_what_costs_or_reaches_too_far_is_refused_at_once(name: str) -> None:
+    data, kind, said = TOO_FAR[name]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(kind, match=said):
         read_raster(data)
-    assert time.monotonic() - started < 2
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
+
+
+@pytest.mark.parametrize("name", ["bomb", "65,535 bands"])
+def test_what_costs_too_much_is_refused_by_its_header_alone(name: str) -> None:
+    """GDAL, which would take gigabytes for the one and minutes for the other, does not see it."""
+    data, kind, said = TOO_FAR[name]
+    with pytest.raises(kind, match=said):
+        check_claims(data)
 
 
 def test_the_bomb_is_one_that_gdal_would_open() -> None:
