@@ -37,11 +37,9 @@ def ray_head(folder: Path, num_cpus: int, *, jobs: bool = False, **more: str) ->
         joined = environment | {"RAY_ADDRESS": f"127.0.0.1:{ports['port']}"}
         if jobs:
             joined = environment | {"RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{ports['dashboard-port']}"}
-        deadline = time.monotonic() + 90
         answers = [RAY, *(("job", "list") if jobs else ("status",))]
         while subprocess.run(answers, env=joined, capture_output=True).returncode:
             assert process.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < deadline, "the cluster did not come up"
             time.sleep(0.2)
         yield joined
     finally:

@@ -41,6 +41,7 @@ MAY_IMPORT_RAY = {
     "pipelines/cluster.py",
     "pipelines/packing/ray_job.py",
     "pipelines/feeding/shared.py",
+    "tune/budget.py",
     "tune/distributed.py",
     "tune/progress.py",
     "tune/search.py",

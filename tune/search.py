@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
+import time
+from collections.abc import Callable
 from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING
@@ -32,8 +34,13 @@ if TYPE_CHECKING:
 KILLED = "the search was killed"
 
 
-def run_search(settings: SearchSettings, console: Console, *, resume: bool = False) -> Study:
+def run_search(
+    settings: SearchSettings, console: Console, *, resume: bool = False, clock: Callable[[], float] = time.monotonic
+) -> Study:
     """Run a search, or the trials that an interrupted one still owes, and return its study.
+
+    Args:
+        clock: seconds, by which its time budget goes.
 
     Raises:
         SettingsError: a model is unknown or cannot be built so, or more resources are asked for than there are.
@@ -59,7 +66,7 @@ def run_search(settings: SearchSettings, console: Console, *, resume: bool = Fal
         owed = settings.trials - open_study(settings.experiments, settings.name).finished
         with ray_cluster():
             if owed > 0:
-                _tune(settings, storage, bands, owed, len(study.trials), console)
+                _tune(settings, storage, bands, owed, len(study.trials), console, clock)
                 _end_running(study, "the time budget was over")
             keep_winner(settings, partial(console.print, markup=False, highlight=False, soft_wrap=True))
             drop_states(settings)
@@ -134,10 +141,12 @@ def _tune(
     owed: int,
     known: int,
     console: Console,
+    clock: Callable[[], float],
 ) -> None:
     from ray import tune as raytune
 
     from pipelines.feeding.shared import feed
+    from tune.budget import Budget
     from tune.progress import ProgressTable
     from tune.searcher import StudySearcher
     from tune.trial import run_trial
@@ -155,13 +164,13 @@ def _tune(
             scheduler=_scheduler(settings.scheduler, settings.epochs),
             num_samples=owed,
             max_concurrent_trials=settings.concurrent or None,
-            time_budget_s=settings.time_budget or None,
             reuse_actors=True,
             trial_dirname_creator=lambda trial: str(trial.trial_id),
         ),
         run_config=raytune.RunConfig(
             name=TRIALS,
             storage_path=str(settings.folder),
+            stop=Budget(settings.time_budget, clock) if settings.time_budget else None,
             failure_config=raytune.FailureConfig(max_failures=2),
             checkpoint_config=raytune.CheckpointConfig(num_to_keep=1),
             callbacks=[ProgressTable(settings, console)],

@@ -10,7 +10,7 @@ from pathlib import Path
 LISTEN = "0A"
 
 
-def still_there(pids: set[int], seconds: float = 10) -> set[int]:
+def still_there(pids: set[int], seconds: float = 60) -> set[int]:
     """Which of these processes have not gone after so long."""
     deadline = time.monotonic() + seconds
     while (left := {pid for pid in pids if Path(f"/proc/{pid}/cmdline").exists()}) and time.monotonic() < deadline:

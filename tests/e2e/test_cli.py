@@ -157,8 +157,7 @@ def test_serve_ends_when_a_service_manager_tells_it_to(bundle: Path, tmp_path: P
     command = [sys.executable, "-m", "landsweep", "serve", "--registry", tmp_path / "registry", "--port", str(port)]
     with open(tmp_path / "log", "wb") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
-    deadline = time.monotonic() + 90
-    while "Serving at" not in (tmp_path / "log").read_text() and time.monotonic() < deadline:
+    while "Serving at" not in (tmp_path / "log").read_text():
         assert process.poll() is None, (tmp_path / "log").read_text()
         time.sleep(0.2)
     with Client(f"http://127.0.0.1:{port}") as client:
@@ -177,7 +176,7 @@ def test_ui_says_where_it_is_and_how_to_end_it(tmp_path: Path) -> None:
         line = process.stderr.readline()
         found = re.fullmatch(r"Page at (http://127\.0\.0\.1:\d+) .*Ctrl-C ends it\.\n", line)
         assert found, line
-        assert httpx.get(found[1]).status_code == 200
+        assert httpx.get(found[1], timeout=60).status_code == 200
         process.send_signal(signal.SIGINT)
         assert (process.wait(timeout=60), process.stderr.read()) == (0, "")
 

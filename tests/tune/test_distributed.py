@@ -139,10 +139,14 @@ def test_what_a_worker_raised_is_what_is_said(
 def test_ctrl_c_ends_the_wait_for_the_workers() -> None:
     over = threading.Event()
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background, it may be ignored
+
+    def work() -> None:
+        os.kill(os.getpid(), signal.SIGINT)  # which is the main thread's to hear
+        over.wait()
+
     try:
-        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):
-            _beside(lambda: over.wait(30))
+            _beside(work)
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)

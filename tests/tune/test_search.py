@@ -230,8 +230,13 @@ def test_diverging_trials_fail_with_their_reason(bright: Path, tmp_path: Path) -
 
 
 def test_time_budget_ends_the_trials_under_way(bright: Path, tmp_path: Path) -> None:
+    """By a clock that stands still until an epoch is over, as no machine's does: so none is too slow."""
     settings = settings_for(bright, tmp_path, name="short", epochs=10_000, trials=2, time_budget=20)
-    study = run_search(settings, Console(quiet=True))
+
+    def clock() -> float:
+        return 20 if any(row.curves for row in open_study(tmp_path, "short").trials) else 0
+
+    study = run_search(settings, Console(quiet=True), clock=clock)
     assert "running" not in {row.state for row in study.trials}
     stopped = [row for row in study.trials if row.reason == "the time budget was over"]
     assert stopped
@@ -248,8 +253,7 @@ def test_killed_search_resumes_and_does_what_it_owes(bright: Path, tmp_path: Pat
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     ) as process:
-        deadline = time.monotonic() + 200
-        while time.monotonic() < deadline and process.poll() is None:
+        while process.poll() is None:
             time.sleep(0.2)
             if "killed" in list_studies(settings.experiments) and open_study(settings.experiments, "killed").finished:
                 break

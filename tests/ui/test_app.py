@@ -21,6 +21,8 @@ from ui.app import build_app, launch
 from ui.server import Page
 from ui.settings import UiSettings
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.fixture(scope="module")
 def http(page: Page) -> Iterator[httpx.Client]:
@@ -60,13 +62,13 @@ def listening(port: int) -> set[str]:
 
 def test_importing_the_page_brings_neither_torch_nor_ray() -> None:
     code = "import sys, ui.app; print([m for m in ('torch', 'ray', 'timm') if m in sys.modules])"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 
 
 def test_settings_are_light_to_import_and_described() -> None:
     code = "import sys, ui.settings; print('gradio' in sys.modules)"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"
     assert all(field.description for field in UiSettings.model_fields.values())
 
@@ -158,7 +160,7 @@ def test_too_large_an_upload_is_refused(http: httpx.Client) -> None:
 
 
 def test_no_file_of_the_machine_is_served(http: httpx.Client) -> None:
-    for path in ("/etc/passwd", str(Path("pyproject.toml").resolve())):
+    for path in ("/etc/passwd", str(ROOT / "pyproject.toml")):
         assert http.get(f"gradio_api/file={path}").status_code in (403, 404)
     assert http.get("monitoring").status_code in (403, 404)
 
@@ -170,7 +172,7 @@ def test_callbacks_are_no_public_interface(http: httpx.Client) -> None:
 
 def test_uploads_are_private_and_go_with_the_page(endpoint: str, tmp_path: Path) -> None:
     served = launch(UiSettings(port=0, url=endpoint, experiments=tmp_path))
-    with httpx.Client(base_url=served.url) as http:
+    with httpx.Client(base_url=served.url, timeout=60) as http:
         inside = Path(upload(http, "x.tif", b"hello"))
     folder = inside.parents[1]
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700

@@ -16,8 +16,6 @@ from tests.ui.stand_in import SIZE, make_tiff, model_info
 from ui import render
 from ui.picture import HEAT, Pixels, as_uri, lay_over, read_heat, take_picture
 
-REAL = Path("../shared/data/stacks")
-
 
 def label(name: str, probability: float, threshold: float = 0.5) -> LabelPrediction:
     return LabelPrediction(label=name, probability=probability, threshold=threshold, positive=probability >= threshold)
@@ -69,9 +67,8 @@ def test_calm_water_is_not_stretched_to_noise() -> None:
     assert np.ptp(seen.rgb) < 10
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="no real patches at ../shared/data")
-def test_real_patches_use_the_range_of_a_picture() -> None:
-    for path in REAL.glob("*.tif"):
+def test_real_patches_use_the_range_of_a_picture(real_data: Path) -> None:
+    for path in (real_data / "stacks").glob("*.tif"):
         rgb = take_picture(path.read_bytes(), model_info("all")).rgb
         assert 30 < rgb.mean() < 170, path.name
         assert rgb.std() > 15, path.name

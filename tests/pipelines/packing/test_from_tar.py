@@ -31,6 +31,8 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
 }
 BANDS = "rgb"
 
+pytestmark = pytest.mark.usefixtures("ray_session")  # else each ingest starts a Ray of its own
+
 
 def run(source: Path, out: Path, progress: Progress | None = None, **more: object) -> Manifest:
     given = {"source": source, "out": out, "rows_per_part": 20, "bands": BANDS, "seed": 3, **more}

@@ -26,6 +26,8 @@ from pipelines.packing.part import RECORDS
 from pipelines.settings import IngestSettings
 from tests.fakes import geotiff, rewrite_band
 
+pytestmark = pytest.mark.usefixtures("ray_session")  # else each ingest starts a Ray of its own
+
 
 def run(source: Path, out: Path, **more: object) -> Manifest:
     return ingest(IngestSettings.parse({"source": source, "out": out, "rows_per_part": 20, **more}))
