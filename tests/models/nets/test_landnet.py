@@ -76,8 +76,8 @@ def test_depth_is_dropped_more_towards_the_end() -> None:
 def test_a_coarse_band_counts_as_measured_and_a_fine_one_pixel_by_pixel() -> None:
     """Pixels of a 20 m band are told apart by no weight: their mean alone counts."""
     torch.manual_seed(0)
-    stem = Stem([False, True], 8, 6).eval()
-    images = torch.randn(1, 2, 8, 8)
+    stem = Stem([False, True], 8, 6).double().eval()
+    images = torch.randn(1, 2, 8, 8, dtype=torch.float64)
     means = torch.nn.functional.avg_pool2d(images, 2).repeat_interleave(2, 2).repeat_interleave(2, 3)
     repeated = torch.stack([images[:, 0], means[:, 1]], 1)
     torch.testing.assert_close(stem(repeated), stem(images))
@@ -89,8 +89,9 @@ def test_any_bands_in_any_order(bands: tuple[str, ...]) -> None:
     """The same bands in another order, each layer's weights in that order: the same features."""
     torch.manual_seed(0)
     coarse = [is_coarse(band) for band in bands]
-    net, images = LandNet(coarse, 2, SIZES["landnet-s"]).eval(), torch.randn(2, len(bands), 16, 16)
-    back = LandNet(coarse[::-1], 2, SIZES["landnet-s"]).eval()
+    net = LandNet(coarse, 2, SIZES["landnet-s"]).double().eval()
+    images = torch.randn(2, len(bands), 16, 16, dtype=torch.float64)
+    back = LandNet(coarse[::-1], 2, SIZES["landnet-s"]).double().eval()
     state = net.state_dict()
     for layer in band_layers(coarse):
         state[f"{layer}.weight"] = state[f"{layer}.weight"].flip(1)
