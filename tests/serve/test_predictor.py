@@ -14,6 +14,9 @@ from pipelines.bands import SENTINEL2
 from pipelines.pixels.patch import Patch, read_stack, write_stack
 from serve.predictor import Predictor
 
+SAME = 1e-7
+"""Probabilities that are the same in float64 differ by no more once they are in float32."""
+
 
 def random_patch(seed: int) -> Patch:
     rng = np.random.default_rng(seed)
@@ -24,7 +27,13 @@ def random_patch(seed: int) -> Patch:
 
 @pytest.fixture(scope="module")
 def predictor(bundle: Path) -> Predictor:
-    return Predictor(bundle, device="cpu", threads=1)
+    return in_float64(Predictor(bundle, device="cpu", threads=1))
+
+
+def in_float64(predictor: Predictor) -> Predictor:
+    """So that what is the same but for the order of its sums is so to `SAME`, on whatever machine."""
+    predictor.net.double()
+    return predictor
 
 
 def test_a_batch_predicts_what_its_patches_predict_alone(predictor: Predictor) -> None:
@@ -32,14 +41,14 @@ def test_a_batch_predicts_what_its_patches_predict_alone(predictor: Predictor) -
     together = predictor.predict(patches)
     for patch, found in zip(patches, together, strict=True):
         alone = {each.label: each.probability for each in predictor.predict([patch])[0]}
-        assert {each.label: each.probability for each in found} == pytest.approx(alone, abs=1e-5)
+        assert {each.label: each.probability for each in found} == pytest.approx(alone, abs=SAME)
 
 
 def test_native_bands_and_a_stack_on_one_grid_are_the_same_input(predictor: Predictor) -> None:
     native = random_patch(0)
     stacked = read_stack(write_stack(native, predictor.config.bands, 120))
     one, other = (predictor.predict([patch])[0] for patch in (native, stacked))
-    assert [each.probability for each in one] == pytest.approx([each.probability for each in other], abs=1e-6)
+    assert [each.probability for each in one] == pytest.approx([each.probability for each in other], abs=SAME)
 
 
 def test_order_of_the_patchs_bands_does_not_matter(predictor: Predictor) -> None:
@@ -52,7 +61,7 @@ def test_order_of_the_patchs_bands_does_not_matter(predictor: Predictor) -> None
 def test_served_net_says_what_the_trained_net_says(bundle: Path, temperature: float, tmp_path: Path) -> None:
     file = Path(shutil.copytree(bundle, tmp_path / "bundle")) / CONFIG
     file.write_text(config_text(read_config(bundle).model_copy(update={"temperature": temperature})))
-    predictor = Predictor(tmp_path / "bundle", device="cpu")
+    predictor = in_float64(Predictor(tmp_path / "bundle", device="cpu"))
     patch, config = random_patch(2), predictor.config
     image = np.stack([np.kron(patch.pixels[b], np.ones((120 // len(patch.pixels[b]),) * 2)) for b in config.bands])
     with torch.inference_mode():
@@ -60,7 +69,7 @@ def test_served_net_says_what_the_trained_net_says(bundle: Path, temperature: fl
             (torch.tensor(image, dtype=torch.float32)[None] - predictor.net.mean) / predictor.net.std
         )
     expected = dict(zip(config.label_names, torch.sigmoid(logits / temperature)[0].tolist(), strict=True))
-    assert {each.label: each.probability for each in predictor.predict([patch])[0]} == pytest.approx(expected, abs=1e-5)
+    assert {each.label: each.probability for each in predictor.predict([patch])[0]} == pytest.approx(expected, abs=SAME)
 
 
 def test_positive_follows_the_threshold(predictor: Predictor) -> None:
