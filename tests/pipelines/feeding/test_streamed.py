@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.dataset.manifest import open_dataset
@@ -109,7 +109,7 @@ def test_what_is_not_there_is_named(dataset: Path) -> None:
 
 
 @given(st.floats(0, 1, exclude_max=True), st.integers(0, 7))
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 def test_a_flipped_bit_is_found_by_who_reads_it(dataset: Path, tmp_path: Path, share: float, bit: int) -> None:
     part = open_dataset(dataset).splits["train"][0]
     data = bytearray((dataset / part.file).read_bytes())
