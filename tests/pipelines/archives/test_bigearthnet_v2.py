@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.archives.bigearthnet_v2 import IMAGES, METADATA, UNCLEAR
@@ -97,7 +97,7 @@ def test_broken_parquet_names_its_file(tables: Path) -> None:
         read_catalogue(tables)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(at=st.floats(0, 1, exclude_max=True), bits=st.integers(1, 255), cut=st.booleans())
 def test_any_damage_to_a_parquet_is_refused_or_does_not_matter(
     archive: Path, tables: Path, at: float, bits: int, cut: bool
