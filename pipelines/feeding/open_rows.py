@@ -78,10 +78,14 @@ def native_bytes(manifest: Manifest, splits: Sequence[str], bands: Sequence[str]
     return patch * sum(manifest.rows(split) for split in splits)
 
 
-def machine_memory() -> int:
-    """Bytes of memory that this process may use: the machine's, or what its container is limited to."""
+def machine_memory(limit: Path = _CGROUP) -> int:
+    """Bytes of memory that this process may use: the machine's, or what its container is limited to.
+
+    Args:
+        limit: the file in which a container finds its own.
+    """
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
-        return min(whole, int(_CGROUP.read_text()))
+        return min(whole, int(limit.read_text()))
     except (OSError, ValueError):  # no container, or one without a limit ("max")
         return whole

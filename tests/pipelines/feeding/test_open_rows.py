@@ -49,6 +49,16 @@ def test_what_this_machine_cannot_hold_is_streamed_unless_memory_is_asked_for(tm
     assert choose(large, ["train"], ["A"], "memory") == "memory"
 
 
+@pytest.mark.parametrize("limit", [2**20, 2**30 + 1, 2**60])
+def test_a_containers_limit_counts_where_it_is_below_the_machines_memory(tmp_path: Path, limit: int) -> None:
+    whole = machine_memory(tmp_path / "no container")
+    file = tmp_path / "memory.max"
+    file.write_text("max\n")
+    assert machine_memory(file) == whole
+    file.write_text(f"{limit}\n")
+    assert machine_memory(file) == min(limit, whole)
+
+
 def test_an_empty_split_is_named(tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "data", 50, sizes={"A": 4})
     with pytest.raises(ShardError, match='no patches in split "validation"'):
