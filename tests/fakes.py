@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import socket
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,11 +118,25 @@ def write_fresh_bundle(folder: Path, shards: Path, *, bands: str, seed: int) -> 
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of loopback that nobody listens on, for somebody who will; never the same twice."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port not in _given:
+            _given.add(port)
+            return port
+
+
+_given: set[int] = set()
+
+
+@contextmanager
+def nobody() -> Iterator[str]:
+    """A URL of loopback where every connection is refused: its port is held, so that nobody else comes to listen."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{held.getsockname()[1]}"
 
 
 def write_dataset(folder: Path, rows: int, *, sizes: dict[str, int], rows_per_part: int = 100) -> Path:

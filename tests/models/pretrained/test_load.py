@@ -26,7 +26,7 @@ from models.pretrained.load import load_pretrained, read_tensors
 from pipelines.bands import ALL_BANDS
 from pipelines.errors import BandError, BundleError, LandsweepError, ServiceError, SettingsError
 from tests.damage import damaged
-from tests.fakes import free_port
+from tests.fakes import nobody
 from tests.models.nets.test_build import config_of, patch_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -327,17 +327,17 @@ def test_hub_is_asked_once(hub: Hub, tmp_path: Path) -> None:
     assert report.source == "timm/test_resnet.r160_in1k"
     served = read_tensors(tmp_path / "served.safetensors")
     assert torch.equal(net.state_dict()["backbone.layer1.0.conv1.weight"], served["layer1.0.conv1.weight"])
-    nobody = Hub(f"http://127.0.0.1:{free_port()}", hub.cache)
-    again = load_pretrained(net, "test_resnet", "hub", bands=ALL_BANDS, labels=("a", "b"), hub=nobody)
+    with nobody() as url:
+        silent = Hub(url, hub.cache)
+        again = load_pretrained(net, "test_resnet", "hub", bands=ALL_BANDS, labels=("a", "b"), hub=silent)
     assert again.loaded == report.loaded
 
 
 def test_without_a_network_it_says_how_to_get_the_weights(tmp_path: Path) -> None:
     """At once: that nobody is there is found before the hub's client is asked, which would try for half a minute."""
     net = fresh("test_resnet", RGB)
-    nobody = Hub(f"http://127.0.0.1:{free_port()}", tmp_path)
-    with pytest.raises(ServiceError) as caught:
-        load_pretrained(net, "test_resnet", "hub", bands=RGB, labels=("a", "b"), hub=nobody)
+    with nobody() as url, pytest.raises(ServiceError) as caught:
+        load_pretrained(net, "test_resnet", "hub", bands=RGB, labels=("a", "b"), hub=Hub(url, tmp_path))
     assert "(ConnectionRefusedError)" in str(caught.value)
     assert "hf download timm/test_resnet.r160_in1k model.safetensors --local-dir weights" in str(caught.value)
     assert "set pretrained to weights/model.safetensors" in str(caught.value)
