@@ -15,13 +15,14 @@ OF_A_SHELL = {
     "RAY_ADDRESS", "RAY_API_SERVER_ADDRESS",  # somebody's running cluster
     "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY",  # the way out, which nothing here takes
     "COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "TTY_COMPATIBLE",  # a terminal
-    "MPLBACKEND", "MATPLOTLIBRC", "HF_ENDPOINT", "HF_HUB_OFFLINE",
+    "MPLBACKEND", "HF_ENDPOINT", "HF_HUB_OFFLINE",
 }  # fmt: skip
 """What a shell may have set, and no test may hang on. Those that try such a thing set it themselves."""
 
 for _name in [name for name in os.environ if name.upper() in OF_A_SHELL]:
     del os.environ[_name]
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a machine with a GPU runs the same tests, bit for bit as they ask for it
+os.environ["MATPLOTLIBRC"] = os.devnull  # and draws with nobody's own fonts and sizes
 cluster.prepare()  # before anything imports ray
 
 # How fast a machine draws examples and runs them is no fault of what is tested; pytest's timeout is the end of it.
