@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from landsweep import main
-from tests.fakes import free_port
+from tests.fakes import nobody
 from tests.ui.stand_in import make_tiff, served_endpoint
 
 Predict = Callable[..., tuple[int, str, str]]
@@ -58,9 +58,9 @@ def test_json_has_predictions_and_errors_by_file(predict: Predict) -> None:
 
 
 def test_exit_code_is_the_worst_met(predict: Predict) -> None:
-    down = f"http://127.0.0.1:{free_port()}"
-    assert predict("good.tif", at=down)[0] == 1
-    assert predict("absent.tif", "good.tif", at=down)[0] == 2
+    with nobody() as down:
+        assert predict("good.tif", at=down)[0] == 1
+        assert predict("absent.tif", "good.tif", at=down)[0] == 2
 
 
 def test_messages_speak_of_files_and_options(predict: Predict) -> None:
