@@ -29,7 +29,7 @@ from serve.app import endpoint
 from serve.client import Client
 from serve.registry import add_bundle
 from serve.settings import ServeSettings
-from tests.fakes import free_port, geotiff, png, stack, tiff_with_overview_file, write_fresh_bundle
+from tests.fakes import free_port, geotiff, nobody, png, stack, tiff_with_overview_file, write_fresh_bundle
 
 TIFF = {"content-type": "image/tiff"}
 
@@ -198,7 +198,7 @@ def test_client_speaks_in_the_endpoints_words(client: Client) -> None:
 
 
 def test_client_without_an_endpoint() -> None:
-    with Client(f"http://127.0.0.1:{free_port()}") as client:
+    with nobody() as url, Client(url) as client:
         assert not client.ready()
         with pytest.raises(ServiceError, match="landsweep serve"):
             client.models()
