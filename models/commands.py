@@ -99,7 +99,7 @@ def _trainer(together: Callable[[], Any]) -> Callable[..., None]:
 def _test(settings: AssessSettings, as_json: AsJson = False) -> None:
     """Score a bundle, or the best one of a run, on one split of a dataset."""
     from models.report.report import class_rows
-    from models.results.score import headline, score_bundle
+    from models.results.score_split import headline, score_bundle
 
     found = score_bundle(settings, tell)
     if as_json:

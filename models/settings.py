@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from models.measures import Goal
+from models.metric_keys import Goal
 from pipelines.bands import PATCH_SIZE
 from pipelines.settings import Address, Settings
 

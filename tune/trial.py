@@ -18,7 +18,7 @@ from ray import tune as raytune
 from models.bundle.config import read_config, read_metrics
 from models.bundle.weights import write_bundle
 from models.device import pick_device
-from models.measures import METRICS
+from models.metric_keys import METRICS
 from models.settings import TrainSettings
 from models.training.fit_state import load, save
 from models.training.fresh_net import fresh_net, image_size

@@ -3,7 +3,7 @@
     experiments/NAME/
       checkpoints/best/    the bundle, with its metrics on validation and test
       logs/epochs.jsonl    its epochs, which the learning curves are drawn of
-      results/…            see `models.results.score`
+      results/…            see `models.results.score_split`
 
 Flows in: a study whose trials are over. Flows out: these files. On a cluster that was joined they are made by a task
 with the resources of a trial: this process is then on the head, which may have no GPU.
@@ -90,7 +90,7 @@ def _write(settings: SearchSettings, best: TrialRow, checkpoint: Path, tell: Tel
     from models.bundle.locate import RESULTS
     from models.bundle.weights import load_bundle, write_bundle
     from models.device import pick_device
-    from models.results.score import score_splits, write_results
+    from models.results.score_split import score_splits, write_results
     from tune.trial import BUNDLE
 
     source = checkpoint / BUNDLE

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from models.measures import METRICS
+from models.metric_keys import METRICS
 from models.nets.catalog import MODELS
 from models.settings import TrainSettings
 from pipelines.bands import SENTINEL2

@@ -1,7 +1,7 @@
 """Metrics over a whole split, never averaged over batches.
 
 Flows in: probabilities (rows, classes), or hard decisions, and multi-hot labels. Flows out: a dict under the keys of
-`models.measures.METRICS`, with `per_class` by label name and `classes_scored` by macro key.
+`models.metric_keys.METRICS`, with `per_class` by label name and `classes_scored` by macro key.
 
 What a definition has no answer for is None: precision where nothing was predicted, recall and average precision
 where nothing was there, F where neither, ROC AUC where all rows are alike. A macro average is over the classes that
@@ -42,7 +42,7 @@ from torchmetrics.functional.classification import (
 
 from models.measure.checks import Labels, Probabilities, check_labels, check_probabilities
 from models.measure.ranking import rank_labels
-from models.measures import METRICS
+from models.metric_keys import METRICS
 from pipelines.errors import InputError
 
 DEFAULT_THRESHOLD = 0.5

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from models.measures import METRICS
+from models.metric_keys import METRICS
 from models.report.epoch_table import Epochs
 from pipelines.drawing.canvas import COLOURS, MARKERS, blank, tidy
 

@@ -24,7 +24,7 @@ from models.explain.band_importance import BandImportance, band_importance, draw
 from models.explain.maps import check_label
 from models.explain.pages import ACTIVATIONS, choose, open_shown, write_gradcam_pages
 from models.results.assess import examine
-from models.results.score import OTHER_DATA
+from models.results.score_split import OTHER_DATA
 from models.settings import ExplainSettings
 from pipelines.dataset.manifest import open_dataset
 from pipelines.drawing.canvas import png_of

@@ -15,7 +15,7 @@ from typing import Any
 from models.bundle.config import BundleConfig
 from models.bundle.locate import BEST_ACC, BEST_LOSS, FINAL
 from models.bundle.weights import recover_bundle, write_bundle
-from models.measures import METRICS
+from models.metric_keys import METRICS
 from models.training.checkpoint import PREVIOUS, STATE, drop_asides, push_state, read_state
 from models.training.fit_state import capture, restore
 from models.training.kept_bundle import config_of, example_of

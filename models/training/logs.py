@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from tensorboardX import SummaryWriter
 
-from models.measures import METRICS
+from models.metric_keys import METRICS
 from models.report.epoch_table import TABLE, write_epochs
 from models.training.run_folder import LOGS, now
 

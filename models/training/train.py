@@ -22,7 +22,7 @@ from models.nets.build import plan
 from models.pretrained.adapt import LoadReport
 from models.pretrained.load import whole_path
 from models.processes import ALONE, Team
-from models.results.score import headline, score_splits, write_results
+from models.results.score_split import headline, score_splits, write_results
 from models.settings import RunSettings
 from models.training.after_epoch import Course
 from models.training.checkpoint import drop_states, has_state

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from pipelines.archives.catalogue import Catalogue
 from pipelines.errors import ArchiveError
-from pipelines.packing.part import PartTask
+from pipelines.packing.pack_part import PartTask
 from pipelines.tar.members import Member, members
 
 Files = dict[str, bytes]

@@ -20,7 +20,7 @@ from pipelines.errors import ArchiveError, ShardError
 from pipelines.files import asides, exclusive, write_whole
 from pipelines.location import Location, locate, reach, remove_tree
 from pipelines.packing.from_tar import MakeTask, Passed
-from pipelines.packing.part import RECORDS, PartRecord, PartTask
+from pipelines.packing.pack_part import RECORDS, PartRecord, PartTask
 from pipelines.packing.ray_job import pack_files, pack_tar
 from pipelines.packing.tally import tally
 from pipelines.settings import IngestSettings

@@ -16,7 +16,7 @@ from pipelines.archives.catalogue import Catalogue
 from pipelines.cluster import own_errors, ray_cluster
 from pipelines.location import Location, fetcher
 from pipelines.packing.from_tar import MakeTask, Passed, tar_parts
-from pipelines.packing.part import PartRecord, PartTask, pack_part
+from pipelines.packing.pack_part import PartRecord, PartTask, pack_part
 
 _TAR_CPUS = 0.5
 """Unlike a packer's 1, or Ray Data would fuse the two into one task, and nothing would be parallel."""

@@ -11,7 +11,7 @@ from pipelines.archives.catalogue import SPLITS
 from pipelines.dataset.band_sums import NOTHING, BandSums
 from pipelines.dataset.manifest import Manifest, Statistics
 from pipelines.errors import ArchiveError
-from pipelines.packing.part import PartRecord
+from pipelines.packing.pack_part import PartRecord
 
 
 def tally(plan: Manifest, records: list[PartRecord], left_out: dict[str, list[str]]) -> Manifest:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn import metrics as sk
 
 from models.measure.metrics import BINS, decide, score, score_decisions
-from models.measures import GOALS, METRICS
+from models.metric_keys import GOALS, METRICS
 from pipelines.errors import InputError
 
 Scores = NDArray[np.floating[Any]]

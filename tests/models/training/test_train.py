@@ -17,7 +17,7 @@ from models.explain.tensorboard_graph import FILE
 from models.measure.prediction_file import read_predictions
 from models.report.epoch_table import TABLE, read_epochs
 from models.report.learning import draw_learning
-from models.results.score import score_bundle
+from models.results.score_split import score_bundle
 from models.settings import AssessSettings, RunSettings
 from models.training.checkpoint import STATE, read_state
 from models.training.run_folder import folder_of, open_run

@@ -21,7 +21,7 @@ from pipelines.archives.detect import read_archive
 from pipelines.dataset.manifest import MANIFEST, Manifest, check_dataset, open_dataset
 from pipelines.errors import ArchiveError
 from pipelines.packing.ingest import Progress, ingest
-from pipelines.packing.part import RECORDS
+from pipelines.packing.pack_part import RECORDS
 from pipelines.settings import IngestSettings
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {

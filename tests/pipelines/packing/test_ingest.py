@@ -22,7 +22,7 @@ from pipelines.dataset.manifest import MANIFEST, Manifest, open_dataset
 from pipelines.errors import ArchiveError, ShardError
 from pipelines.feeding.rows import read_split
 from pipelines.packing.ingest import agree, ingest, plan_of
-from pipelines.packing.part import RECORDS
+from pipelines.packing.pack_part import RECORDS
 from pipelines.settings import IngestSettings
 from tests.fakes import geotiff, rewrite_band
 

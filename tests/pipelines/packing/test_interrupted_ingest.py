@@ -16,7 +16,7 @@ import pytest
 from pipelines.dataset.manifest import MANIFEST, Manifest, check_dataset
 from pipelines.errors import BusyError, StorageError
 from pipelines.packing.ingest import ingest
-from pipelines.packing.part import RECORDS
+from pipelines.packing.pack_part import RECORDS
 from pipelines.settings import IngestSettings
 from tests.ray_head import ray_head
 from tests.small_disk import grow, small_disk

@@ -22,7 +22,7 @@ from pipelines.errors import ArchiveError, PatchError, ServiceError, ShardError
 from pipelines.files import write_whole
 from pipelines.location import MAX_FILE_BYTES, fetcher, files_below, locate, reach, remove_tree, subfolders
 from pipelines.packing.ingest import ingest
-from pipelines.packing.part import RECORDS
+from pipelines.packing.pack_part import RECORDS
 from pipelines.settings import IngestSettings, SampleSettings
 from pipelines.synthetic.sample import write_sample
 from tests.fakes import free_port, geotiff

@@ -27,7 +27,7 @@ from models.device import pick_device
 from models.explain.run_artefacts import Tell, write_insight
 from models.measure.extremes import bands_shown
 from models.measure.prediction_file import FILE, write_predictions
-from models.measures import METRICS
+from models.metric_keys import METRICS
 from models.report.epoch_table import epoch_of, epochs_beside
 from models.report.report import METRIC_FILES, write_report
 from models.results.assess import Assessment, examine
