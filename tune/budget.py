@@ -28,6 +28,7 @@ class Budget(Stopper):  # type: ignore[misc]
         return False
 
     def stop_all(self) -> bool:
+        """Whether the time is over."""
         now = self.clock()
         self.begun = now if self.begun is None else self.begun
         return now - self.begun >= self.seconds
