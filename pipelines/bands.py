@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipelines.errors import BandError, nearest
+from pipelines.errors import BandError, nearest, shown
 
 PATCH_METRES = 1200
 """Side of a BigEarthNet patch in metres."""
@@ -92,7 +92,9 @@ def parse_bands(spec: str, available: Sequence[str] = ALL_BANDS) -> tuple[str, .
     for name in names:
         if name not in available:
             sets = "" if "," in spec else f" Band sets: {', '.join(BAND_SETS)}."
-            raise BandError(f'unknown band "{name}"', where=f'band set "{spec}"', hint=nearest(name, available) + sets)
+            raise BandError(
+                f'unknown band "{shown(name)}"', where=f'band set "{spec}"', hint=nearest(name, available) + sets
+            )
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise BandError(f'band "{twice}" is given twice', where=f'band set "{spec}"', hint="Name each band once.")

@@ -156,6 +156,12 @@ class TrainingError(LandsweepError):
     """
 
 
+def shown(word: str, most: int = 80) -> str:
+    """A word from outside as it may stand in a message: cut where it is long, and what is not for print is escaped."""
+    cut = word if len(word) <= most else f"{word[: most - 1]}…"
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in cut)
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Say which known word was probably meant, as a sentence for a hint; else list what there is."""
     known = list(known)

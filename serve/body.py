@@ -11,9 +11,9 @@ from collections.abc import AsyncGenerator
 from python_multipart.exceptions import MultipartParseError
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
-from pipelines.errors import InputError, LandsweepError, TooLargeError, UnsupportedError
+from pipelines.errors import InputError, LandsweepError, TooLargeError, UnsupportedError, shown
 
 TIFF_TYPES = ("image/tiff", "image/geotiff", "application/geotiff", "image/x-tiff")
 DEADLINE = 30.0
@@ -34,34 +34,48 @@ class EmptyError(InputError):
     status = 400
 
 
-async def read_tiff(request: Request, max_bytes: int) -> bytes:
+class BrokenOffError(InputError):
+    """Whoever sent the body went away before its end; nobody is left to read this, so it is for the log alone."""
+
+    status = 400
+
+
+async def read_tiff(request: Request, max_bytes: int, deadline: float = DEADLINE) -> bytes:
     """The GeoTIFF of a request: its body, or the single file of its form.
+
+    Args:
+        max_bytes: the most that a body may have.
+        deadline: seconds in which it must have arrived.
 
     Raises:
         UnsupportedError: another content type.
         TooLargeError: more than `max_bytes`.
-        EmptyError, SlowError, InputError: nothing came, it came too slowly, or the form has no file.
+        EmptyError, SlowError, BrokenOffError, InputError: nothing came, it came too slowly or not to its end, or the
+            form has no file.
     """
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind not in (*TIFF_TYPES, "multipart/form-data"):
-        raise UnsupportedError(f'content type "{kind or "none"}" is not taken', hint=_HINT)
+        raise UnsupportedError(f'content type "{shown(kind) or "none"}" is not taken', hint=_HINT)
     try:
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(deadline):
             if kind == "multipart/form-data":
                 data = await _form_file(request, max_bytes)
             else:
                 data = b"".join([chunk async for chunk in _capped(request, max_bytes)])
     except TimeoutError:
-        raise SlowError("the body took too long to arrive", hint=f"Send it within {DEADLINE:.0f} s.") from None
+        raise SlowError("the body took too long to arrive", hint=f"Send it within {deadline:g} s.") from None
+    except ClientDisconnect:
+        raise BrokenOffError("the body broke off", hint="Send it again.") from None
     if not data:
         raise EmptyError("the body is empty", hint=_HINT)
     return data
 
 
 async def _capped(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
-    declared = request.headers.get("content-length", "")
-    seen = int(declared) if declared.isdecimal() and int(declared) > max_bytes else 0
-    if not seen:
+    length = request.headers.get("content-length", "")
+    seen = float(length) if length.isdecimal() else 0  # a number of any size, where int() takes 4,300 digits
+    if seen <= max_bytes:
+        seen = 0
         async for chunk in request.stream():
             seen += len(chunk)
             if seen > max_bytes:
@@ -80,7 +94,7 @@ async def _form_file(request: Request, max_bytes: int) -> bytes:
     try:
         files = [value for value in form.values() if isinstance(value, UploadFile)]
         if not files:
-            raise InputError("the form has no file", hint=_HINT)
+            raise InputError("the form has no file, or not a whole one", hint=_HINT)
         return await files[0].read()
     finally:
         await form.close()

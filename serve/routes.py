@@ -20,10 +20,10 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from pipelines.bands import parse_bands
-from pipelines.errors import BandError, LandsweepError, NotFoundError, nearest
+from pipelines.errors import BandError, LandsweepError, NotFoundError, nearest, shown
 from pipelines.pixels.patch import Patch, read_stack
 from pipelines.pixels.tiff_header import Limits
-from serve.body import read_tiff
+from serve.body import DEADLINE, read_tiff
 from serve.schema import ErrorAnswer, ErrorBody, LabelPrediction, ModelInfo, ModelName, Models, Prediction
 
 REQUEST_ID = "x-request-id"
@@ -71,11 +71,14 @@ class Service(Protocol):
         """The bytes of a GeoTIFF that the model takes."""
 
 
-def create_app(service: Service) -> FastAPI:
+def create_app(service: Service, deadline: float = DEADLINE) -> FastAPI:
     """The ASGI app of one service.
 
     Whatever is raised while a request is answered becomes an `ErrorAnswer`: a LandsweepError under its own status, with
     its message and hint; what nobody expected under 500, with the request's id.
+
+    Args:
+        deadline: seconds in which a body must have arrived.
     """
     app: FastAPI = FastAPIOffline(
         title="Landsweep",
@@ -87,7 +90,7 @@ def create_app(service: Service) -> FastAPI:
     _add_errors(app)
     _add_health(app, service)
     _add_models(app, service)
-    _add_predictions(app, service)
+    _add_predictions(app, service, deadline)
     return app
 
 
@@ -112,7 +115,7 @@ def _add_models(app: FastAPI, service: Service) -> None:
         return Response(await service.example(_pick(service, name).name), media_type="image/tiff")
 
 
-def _add_predictions(app: FastAPI, service: Service) -> None:
+def _add_predictions(app: FastAPI, service: Service, deadline: float) -> None:
     body = {
         "requestBody": {
             "required": True,
@@ -124,7 +127,8 @@ def _add_predictions(app: FastAPI, service: Service) -> None:
     async def predict(request: Request, model: Model = None, bands: Bands = None) -> Prediction:
         started = time.perf_counter()
         info = _pick(service, model)
-        patch = await _patch(request, service, info, bands)
+        data = await read_tiff(request, service.max_bytes, deadline)
+        patch = await _patch(data, service, info, bands)
         decoded = time.perf_counter()
         found = await service.predict(info.name, patch)
         done = time.perf_counter()
@@ -152,7 +156,8 @@ def _add_predictions(app: FastAPI, service: Service) -> None:
     )
     async def explain(request: Request, label: str, model: Model = None, bands: Bands = None) -> Response:
         info = _pick(service, model)
-        patch = await _patch(request, service, info, bands)
+        data = await read_tiff(request, service.max_bytes, deadline)
+        patch = await _patch(data, service, info, bands)
         png, evidence = await service.explain(info.name, patch, label)
         return Response(png, media_type="image/png", headers={EVIDENCE: "some" if evidence else "none"})
 
@@ -164,12 +169,11 @@ def _pick(service: Service, name: str | None) -> ModelInfo:
     if name is None:
         return next(iter(served.values()))
     if name not in served:
-        raise NotFoundError(f'no model "{name}" here', hint=nearest(name, served))
+        raise NotFoundError(f'no model "{shown(name)}" here', hint=nearest(name, served))
     return served[name]
 
 
-async def _patch(request: Request, service: Service, info: ModelInfo, bands: str | None) -> Patch:
-    data = await read_tiff(request, service.max_bytes)
+async def _patch(data: bytes, service: Service, info: ModelInfo, bands: str | None) -> Patch:
     names = tuple(part.strip() for part in bands.split(",")) if bands else None
     if names:
         try:
@@ -207,7 +211,9 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def unknown(request: Request, error: HTTPException) -> JSONResponse:
         hint = "Try again in a moment." if error.status_code == 503 else "See /docs for what the endpoint takes."
-        return _answer(request, error.status_code, "http", str(error.detail).lower(), hint)
+        answer = _answer(request, error.status_code, "http", str(error.detail).lower(), hint)
+        answer.headers.update(error.headers or {})  # of 405, the methods that there are
+        return answer
 
     @app.exception_handler(Exception)
     async def broken(request: Request, error: Exception) -> JSONResponse:

@@ -28,7 +28,7 @@ from models.bundle.weights import Bundle
 from models.device import own_memory_errors
 from models.explain.target_layer import cam_target
 from models.nets.build import ReflectanceNet
-from pipelines.errors import BundleError, LabelError, SettingsError, nearest
+from pipelines.errors import BundleError, LabelError, SettingsError, nearest, shown
 
 Maps = NDArray[np.float32]
 
@@ -109,7 +109,7 @@ def check_label(label: str, names: Sequence[str]) -> None:
         LabelError: it does not; the nearest name is said.
     """
     if label not in names:
-        raise LabelError(f'unknown class "{label}"', hint=nearest(label, names))
+        raise LabelError(f'unknown class "{shown(label)}"', hint=nearest(label, names))
 
 
 def explain_each(

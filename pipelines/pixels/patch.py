@@ -20,7 +20,7 @@ from rasterio.io import DatasetReader, MemoryFile
 from rasterio.transform import from_bounds
 
 from pipelines.bands import ALL_BANDS, SENTINEL2
-from pipelines.errors import PatchError, nearest
+from pipelines.errors import PatchError, nearest, shown
 from pipelines.pixels.plain_tiff import Bounds
 from pipelines.pixels.raster import GDAL_OPTIONS, described, open_bytes, place
 from pipelines.pixels.tiff_header import DEFAULT_LIMITS, Limits
@@ -114,9 +114,9 @@ def _band_names(
             raise PatchError("two bands of the file have one name", hint="Give each band its own description.")
         unknown = [name for name in said if name not in SENTINEL2 and name not in wanted]
         if set(wanted) <= set(said):
-            return list(said), [f"bands {', '.join(unknown)} were not used"] if unknown else []
+            return list(said), [f"bands {', '.join(map(shown, unknown))} were not used"] if unknown else []
         if unknown:
-            raise PatchError(f'unknown band "{unknown[0]}"', hint=nearest(unknown[0], wanted))
+            raise PatchError(f'unknown band "{shown(unknown[0])}"', hint=nearest(unknown[0], wanted))
         return list(said), []
     for assumed in (ALL_BANDS, tuple(wanted)):
         if source.count == len(assumed):

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from pipelines.errors import PatchError, TooLargeError, UnsupportedError
 
 _SIGNATURES = {
-    b"\x89PNG": "PNG picture",
-    b"\xff\xd8\xff": "JPEG picture",
-    b"%PDF": "PDF document",
-    b"PK\x03\x04": "ZIP archive",
-    b"\x93NUMPY": "NumPy array",
-    b"<VRTDataset": "VRT, which may point anywhere",
-    b"<": "XML or HTML document",
-    b"\x89HDF": "HDF5 file",
+    b"\x89PNG": "a PNG picture",
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"%PDF": "a PDF document",
+    b"PK\x03\x04": "a ZIP archive",
+    b"\x93NUMPY": "a NumPy array",
+    b"<VRTDataset": "a VRT, which may point anywhere",
+    b"<": "an XML or HTML document",
+    b"\x89HDF": "an HDF5 file",
 }
 
 _WIDTH, _HEIGHT, _BITS, _BANDS, _STRIP_HEIGHT, _BLOCK_WIDTH, _BLOCK_HEIGHT = 256, 257, 258, 277, 278, 322, 323
@@ -63,7 +63,7 @@ def check_claims(data: bytes, limits: Limits = DEFAULT_LIMITS) -> None:
             hint="Cut the image into patches first.",
         )
     if data[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        raise UnsupportedError(f"not a GeoTIFF but a {_kind(data)}", hint=_EXPORT_HINT)
+        raise UnsupportedError(f"not a GeoTIFF but {_kind(data)}", hint=_EXPORT_HINT)
     try:
         _walk(data, limits)
     except (struct.error, OverflowError):  # the latter: an offset of 2⁶³ bytes or more
@@ -77,7 +77,7 @@ def _kind(data: bytes) -> str:
             return kind
     text = data[:512].decode("utf-8", errors="ignore")
     readable = all(character.isprintable() or character in "\t\r\n\ufeff" for character in text)
-    return "text file" if readable and len(text.encode()) > len(data[:512]) - 4 else "file of another kind"
+    return "a text file" if readable and len(text.encode()) > len(data[:512]) - 4 else "a file of another kind"
 
 
 def _walk(data: bytes, limits: Limits) -> None:
