@@ -60,7 +60,10 @@ class Client:
         self.url, self._hints = url.rstrip("/"), HINTS | dict(hints)
         try:
             # This machine's own endpoint is not reached through a proxy, whatever the environment says.
-            through_proxy = httpx.URL(self.url).host not in ("127.0.0.1", "localhost")
+            host = httpx.URL(self.url).host
+            if not host:
+                raise httpx.InvalidURL("no host")
+            through_proxy = host not in ("127.0.0.1", "localhost")
             self._http = httpx.Client(base_url=self.url, timeout=timeout, transport=transport, trust_env=through_proxy)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, TypeError):
             raise InputError("not a URL", where=url, hint="Such as http://127.0.0.1:8000.") from None
