@@ -21,6 +21,7 @@ from pipelines.files import commit, exclusive, sync, write_whole
 
 PRODUCTION = "production.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_VERSION = re.compile(r"[1-9][0-9]*")
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ def list_entries(registry: Path) -> list[Entry]:
     for folder in sorted(registry.iterdir()) if registry.is_dir() else ():
         if folder.is_dir() and _NAME.fullmatch(folder.name):
             current = _current(folder)
-            versions = sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
+            found = [path.name for path in folder.iterdir() if _VERSION.fullmatch(path.name) and path.is_dir()]
+            versions = sorted(map(int, found))
             entries += [Entry(folder.name, version, folder / str(version), version == current) for version in versions]
     return entries
 
