@@ -33,6 +33,8 @@ settings.load_profile("any machine")
 
 from pipelines.settings import IngestSettings, SampleSettings  # noqa: E402  after prepare()
 
+pytest.register_assert_rewrite("tests.doors")
+
 FIXTURES = {"ray_session": "ray", "trained": "trained"}
 """What takes long to make is made once: all tests that want it are run by one process."""
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from landsweep import main
+from tests.doors.command_line import CommandLineTests, predict
 from tests.fakes import nobody
 from tests.ui.stand_in import make_tiff, served_endpoint
-
-Predict = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -23,51 +20,59 @@ def url() -> Iterator[str]:
 
 
 @pytest.fixture
-def predict(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Predict:
-    """Runs the verb on files by name; returns its exit code, standard output, and errors."""
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to be in, with one right file and one wrong."""
     (tmp_path / "good.tif").write_bytes(make_tiff())
     (tmp_path / "rgb.tif").write_bytes(make_tiff(("B04", "B03", "B02")))
-    (tmp_path / "empty.tif").write_bytes(b"")
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str, at: str = url) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["landsweep", "predict", *arguments, "--url", at])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        told = capsys.readouterr()
-        return int(ended.value.code or 0), told.out, told.err
-
-    return run
+    return tmp_path
 
 
-def test_wrong_files_leave_the_others_answers(predict: Predict) -> None:
-    code, out, err = predict("rgb.tif", "good.tif", "absent.tif")
-    assert code == 2
-    assert "file: good.tif" in out and "rgb.tif" not in out
-    first, second = err.splitlines()
+class TestPredict(CommandLineTests):
+    pass
+
+
+def test_wrong_files_leave_the_others_answers(url: str, files: Path) -> None:
+    ended = predict(url, "rgb.tif", "good.tif", "absent.tif")
+    assert ended.code == 2
+    assert "file: good.tif" in ended.out and "rgb.tif" not in ended.out
+    first, second = ended.err.splitlines()
     assert first.startswith("error: rgb.tif: file has 3 bands") and second.startswith("error: absent.tif: no such file")
 
 
-def test_json_has_predictions_and_errors_by_file(predict: Predict) -> None:
-    code, out, err = predict("good.tif", "rgb.tif", "--json")
-    found = json.loads(out)
-    assert (code, list(found["predictions"]), list(found["errors"])) == (2, ["good.tif"], ["rgb.tif"])
-    assert found["errors"]["rgb.tif"] in err
-    code, out, err = predict("good.tif", "--json")
-    assert (code, json.loads(out)["errors"], err) == (0, {}, "")
+def test_json_has_predictions_and_errors_by_file(url: str, files: Path) -> None:
+    ended = predict(url, "good.tif", "rgb.tif", "--json")
+    found = json.loads(ended.out)
+    assert (ended.code, list(found["predictions"]), list(found["errors"])) == (2, ["good.tif"], ["rgb.tif"])
+    assert found["errors"]["rgb.tif"] in ended.err
+    ended = predict(url, "good.tif", "--json")
+    assert (ended.code, json.loads(ended.out)["errors"], ended.err) == (0, {}, "")
 
 
-def test_exit_code_is_the_worst_met(predict: Predict) -> None:
+def test_exit_code_is_the_worst_met(files: Path) -> None:
     with nobody() as down:
-        assert predict("good.tif", at=down)[0] == 1
-        assert predict("absent.tif", "good.tif", at=down)[0] == 2
+        ended = predict(down, "good.tif")
+        assert (ended.code, ended.out) == (1, "")
+        assert f"error: {down}: the endpoint does not answer. Start it with `landsweep serve`." in ended.err
+        assert predict(down, "absent.tif", "good.tif").code == 2
 
 
-def test_messages_speak_of_files_and_options(predict: Predict) -> None:
-    _, _, err = predict("rgb.tif", "empty.tif")
-    assert "name the file's bands with --bands." in err
-    assert "empty.tif: the file is empty. Give a GeoTIFF" in err
-    _, _, more = predict("rgb.tif", "--bands", "B1,B2,B3")
-    assert 'rgb.tif: bands: unknown band "B1"' in more
-    for word in ("?bands=", "/v1/", "body", "content type"):
-        assert word not in err + more
+def test_messages_tell_of_options_where_a_request_would_tell_of_its_parts(url: str, files: Path) -> None:
+    assert "name the file's bands with --bands." in predict(url, "rgb.tif").err
+    assert "rgb.tif: bands: unknown band" in predict(url, "rgb.tif", "--bands", "B1,B2,B3").err
+
+
+@pytest.mark.parametrize("name", ["[bold]x.tif", "<b>x.tif", "Ä ü.tif", "{x}.tif", "-x.tif"])
+def test_names_of_files_are_shown_as_they_are(url: str, files: Path, name: str) -> None:
+    """Such as what a terminal's library would take for a style."""
+    (files / "rgb.tif").rename(files / name)
+    assert predict(url, f"./{name}").err.startswith(f"error: {name}: file has 3 bands")
+
+
+@pytest.mark.parametrize(
+    "address", ["somewhere", "ftp://127.0.0.1/", "http://", "http://[::1", "", "/tmp", "http://a:b"]
+)
+def test_what_is_no_url_is_said(files: Path, address: str) -> None:
+    ended = predict(address, "good.tif")
+    assert ended.code == 2
+    assert "not a URL. Such as http://127.0.0.1:8000." in ended.err

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import socket
 import struct
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,22 +16,18 @@ import pytest
 from models.bundle.config import EXAMPLE
 from models.bundle.onnx_export import TOLERANCE
 from pipelines.bands import ALL_BANDS
-from pipelines.errors import (
-    BundleError,
-    BusyError,
-    InputError,
-    NotFoundError,
-    ServiceError,
-    TooLargeError,
-    UnsupportedError,
-)
+from pipelines.errors import BundleError, BusyError, InputError, NotFoundError
 from serve.app import endpoint
 from serve.client import Client
 from serve.registry import add_bundle
 from serve.settings import ServeSettings
-from tests.fakes import free_port, geotiff, nobody, png, stack, tiff_with_overview_file, write_fresh_bundle
+from tests.doors.command_line import CommandLineTests
+from tests.doors.requests import LIES, TIFF, HttpTests
+from tests.doors.uploads import AskedDoorTests, Door, Question, Upload, check_free_of_requests
+from tests.fakes import free_port, geotiff, stack, write_fresh_bundle
 
-TIFF = {"content-type": "image/tiff"}
+HALF = b"POST /v1/predict HTTP/1.1\r\nhost: x\r\ncontent-type: image/tiff\r\ncontent-length: 9999\r\n\r\nII"
+"""A request whose body does not come to its end."""
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +39,12 @@ def url(bundle: Path, shards: Path, ray_session: None, tmp_path_factory: pytest.
     settings = ServeSettings(registry=folder, models=["land", "rgb"], port=free_port(), max_megabytes=2)
     with endpoint(settings) as address:
         yield address
+
+
+@pytest.fixture(scope="module")
+def http(url: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=url, timeout=60) as connected:
+        yield connected
 
 
 @pytest.fixture
@@ -117,51 +119,54 @@ def test_explain(client: Client) -> None:
         client.explain(stack(), "Urban fabrics")
 
 
-WRONG: dict[str, tuple[bytes, dict[str, str], str, int, str]] = {
-    "empty body": (b"", TIFF, "", 400, "empty"),
-    "no content type": (stack(), {}, "", 415, 'content type "none"'),
-    "wrong content type": (stack(), {"content-type": "text/plain"}, "", 415, 'content type "text/plain"'),
-    "text": (b"hello", TIFF, "", 415, "text file"),
-    "three-band png": (png(), TIFF, "", 415, "PNG picture"),
-    "vrt": (b"<VRTDataset/>", TIFF, "", 415, "VRT"),
-    "three bands": (stack(("B04", "B03", "B02")), TIFF, "", 422, "needs B01"),
-    "wrong size": (stack(size=60), TIFF, "", 422, "60×60 px"),
-    "truncated": (stack()[:9000], TIFF, "", 422, "cut off"),
-    "overview file": (tiff_with_overview_file(), TIFF, "", 422, "overviews"),
-    "too large": (b"II*\0" + bytes(3 * 2**20), TIFF, "", 413, "over 2 MiB"),
-    "unknown model": (stack(), TIFF, "?model=sea", 404, 'no model "sea"'),
-    "unknown band": (stack(), TIFF, "?bands=B1,B2", 422, 'unknown band "B1"'),
-    "too few band names": (stack(), TIFF, "?bands=B02", 422, "1 band names"),
-    "form without file": (b"--x--\r\n", {"content-type": "multipart/form-data; boundary=x"}, "", 422, "no file"),
-    "form without boundary": (b"x", {"content-type": "multipart/form-data"}, "", 422, "form cannot be read"),
-}
+class TestHttp(HttpTests):
+    pass
 
 
-@pytest.mark.parametrize("name", WRONG)
-def test_wrong_input_is_told_what_is_wrong(url: str, name: str) -> None:
-    body, headers, query, status, said = WRONG[name]
-    answer = httpx.post(f"{url}/v1/predict{query}", content=body, headers=headers, timeout=60)
-    error = answer.json()["error"]
-    assert answer.status_code == status, error
-    assert said in error["message"]
-    assert error["hint"]
-    assert error["request_id"] == answer.headers["x-request-id"]
-    assert "Traceback" not in answer.text
-    assert str(Path.cwd()) not in answer.text
+class TestCommandLine(CommandLineTests):
+    pass
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "status"), [("GET", "/v1/predict", 405), ("GET", "/nowhere", 404), ("POST", "/v1/explain", 422)]
-)
-def test_wrong_requests_have_the_same_form_of_error(url: str, method: str, path: str, status: int) -> None:
-    answer = httpx.request(method, url + path, timeout=60)
-    assert answer.status_code == status
-    assert set(answer.json()["error"]) == {"code", "message", "hint", "request_id"}
+class TestClient(AskedDoorTests):
+    """The client raises what the endpoint said, in words of files."""
+
+    @pytest.fixture
+    def door(self, client: Client) -> Door:
+        def ask(upload: Upload | Question) -> str:
+            asked = {"model": upload.model, "bands": upload.bands} if isinstance(upload, Question) else {}
+            with pytest.raises(InputError) as caught:
+                client.predict(upload.data, name="x.tif", **asked)
+            assert caught.value.status == (upload.wrong.status if upload.wrong.status != 400 else 422)
+            assert caught.value.where == "x.tif"
+            told = str(caught.value).removeprefix("x.tif: ")
+            check_free_of_requests(told)
+            return told
+
+        return ask
 
 
-def test_body_without_a_length_is_capped_as_well(url: str) -> None:
-    answer = httpx.post(f"{url}/v1/predict", content=(bytes(2**18) for _ in range(12)), headers=TIFF, timeout=60)
-    assert answer.status_code == 413
+@pytest.mark.parametrize("name", LIES)
+def test_a_request_whose_length_is_a_lie_gets_no_further_than_the_server(url: str, name: str) -> None:
+    address = httpx.URL(url)
+    with socket.create_connection((address.host, address.port or 80), timeout=10) as connection:
+        connection.sendall(b"POST /v1/predict HTTP/1.1\r\nhost: x\r\ncontent-type: image/tiff\r\n" + LIES[name])
+        assert connection.recv(1000).startswith(b"HTTP/1.1 400 Bad Request")
+
+
+def test_who_goes_away_in_the_middle_of_a_body_leaves_nothing_behind(url: str, client: Client) -> None:
+    address = httpx.URL(url)
+    for _ in range(5):
+        with socket.create_connection((address.host, address.port or 80), timeout=10) as connection:
+            connection.sendall(HALF)
+    assert client.predict(stack()).predictions
+
+
+def test_a_request_keeps_the_id_that_it_came_with(http: httpx.Client) -> None:
+    """Ray Serve's proxy puts it on the answer, once."""
+    for body in (stack(), b""):
+        answer = http.post("/v1/predict", content=body, headers=TIFF | {"x-request-id": "mine-42"})
+        assert answer.headers.get_list("x-request-id") == ["mine-42"]
+        assert answer.json().get("error", answer.json())["request_id"] == "mine-42"
 
 
 def test_half_a_body_holds_nobody_up(url: str, client: Client) -> None:
@@ -170,9 +175,7 @@ def test_half_a_body_holds_nobody_up(url: str, client: Client) -> None:
     async def stall() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         address = httpx.URL(url)
         reader, writer = await asyncio.open_connection(address.host, address.port)
-        writer.write(
-            b"POST /v1/predict HTTP/1.1\r\nhost: x\r\ncontent-type: image/tiff\r\ncontent-length: 9999\r\n\r\nII"
-        )
+        writer.write(HALF)
         await writer.drain()
         return reader, writer
 
@@ -186,33 +189,6 @@ def test_half_a_body_holds_nobody_up(url: str, client: Client) -> None:
 
     assert asyncio.run(scene()) == [200] * 5
     assert client.ready()
-
-
-def test_client_speaks_in_the_endpoints_words(client: Client) -> None:
-    with pytest.raises(UnsupportedError, match=r"notes\.txt: not a GeoTIFF but a text file\. Export"):
-        client.predict(b"hello", name="notes.txt")
-    with pytest.raises(TooLargeError, match="over 2 MiB"):
-        client.predict(bytes(3 * 2**20))
-    with pytest.raises(NotFoundError, match="no model"):
-        client.predict(stack(), model="sea")
-
-
-def test_client_without_an_endpoint() -> None:
-    with nobody() as url, Client(url) as client:
-        assert not client.ready()
-        with pytest.raises(ServiceError, match="landsweep serve"):
-            client.models()
-    with pytest.raises(InputError, match="not a URL"), Client("somewhere") as client:
-        client.models()
-
-
-def test_client_at_something_else() -> None:
-    transport = httpx.MockTransport(lambda request: httpx.Response(500, text="<h1>proxy</h1>"))
-    with Client(transport=transport) as client, pytest.raises(ServiceError, match="answered 500"):
-        client.models()
-    transport = httpx.MockTransport(lambda request: httpx.Response(200, text="<h1>router</h1>"))
-    with Client(transport=transport) as client, pytest.raises(ServiceError, match="not Landsweep's"):
-        client.predict(stack())
 
 
 def test_port_in_use(url: str, tmp_path: Path) -> None:
@@ -234,8 +210,3 @@ def test_a_damaged_version_in_production_is_named(bundle: Path, tmp_path: Path) 
         endpoint(ServeSettings(registry=tmp_path, port=free_port())),
     ):
         pass
-
-
-def test_answers_are_json_with_utf8(url: str) -> None:
-    answer = httpx.post(f"{url}/v1/predict", content=stack(size=60), headers=TIFF, timeout=60)
-    assert json.loads(answer.content.decode())["error"]["message"].startswith("image is 60×60 px")

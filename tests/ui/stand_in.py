@@ -18,11 +18,12 @@ from fastapi import FastAPI
 from PIL import Image
 
 from pipelines.bands import ALL_BANDS
-from pipelines.errors import NotFoundError
+from pipelines.errors import LabelError, nearest
 from pipelines.labels import LABEL_NAMES
 from pipelines.pixels.patch import Patch, write_stack
 from serve.routes import create_app
 from serve.schema import LabelPrediction, ModelInfo
+from tests.doors.uploads import MAX_BYTES
 from tune.settings import SearchSettings
 from tune.study import SETTINGS, open_storage
 
@@ -67,7 +68,7 @@ def make_tiff(bands: tuple[str, ...] = ALL_BANDS, seed: int = 0, size: int = SIZ
 class StandIn:
     """What the endpoint's routes ask for; same pixels, same answer."""
 
-    max_bytes = 16 * 2**20
+    max_bytes = MAX_BYTES
 
     def __init__(self, models: tuple[ModelInfo, ...] = MODELS) -> None:
         self.served = {model.name: model for model in models}
@@ -86,7 +87,7 @@ class StandIn:
 
     async def explain(self, model: str, patch: Patch, label: str) -> tuple[bytes, bool]:
         if label not in self.served[model].labels:
-            raise NotFoundError(f'unknown class "{label}"')
+            raise LabelError(f'unknown class "{label}"', hint=nearest(label, self.served[model].labels))
         band = patch.pixels[self.served[model].bands[-1]].astype(np.float32)
         heat = (band - band.min()) / (np.ptp(band) + 1) * (label != BLIND_TO) * 255
         buffer = io.BytesIO()

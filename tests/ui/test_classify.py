@@ -10,6 +10,8 @@ import httpx
 import pytest
 
 from serve.client import Client
+from tests.doors.uploads import QUESTIONS, Door, DoorTests, Question, Upload, check_clear
+from tests.ui.panel import text_of_alert
 from tests.ui.stand_in import BLIND_TO, make_tiff
 from ui import classify
 
@@ -54,35 +56,21 @@ def test_warnings_are_visible(connect: Connect) -> None:
     assert "does not name its bands" in classify.classify(connect, nameless, "landnet-swir").messages
 
 
-@pytest.mark.parametrize(
-    "tiff, told",
-    [
-        (b"", "empty"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(64), "not a GeoTIFF but a PNG picture"),
-        (make_tiff()[:4000], "cut off"),
-        (make_tiff(size=60), "60×60 px"),
-        (make_tiff(("B02", "B03", "B04")), "the model needs"),
-    ],
-)
-def test_wrong_file_leaves_one_message_and_nothing_else(connect: Connect, tiff: bytes, told: str) -> None:
-    found = classify.classify(connect, tiff, None)
-    assert found.shot is None
-    assert told.lower() in found.messages.lower()
-    assert found.messages.count('role="alert"') == 1
-    assert "Traceback" not in found.messages
-    assert (found.picture, found.labels, found.facts) == ("", "", "")
+class TestPanel(DoorTests):
+    """One message, and nothing else beside it."""
 
+    @pytest.fixture
+    def door(self, connect: Connect) -> Door:
+        def show(upload: Upload | Question) -> str:
+            found = classify.classify(connect, upload.data, upload.model if isinstance(upload, Question) else None)
+            assert (found.shot, found.picture, found.labels, found.facts) == (None, "", "", "")
+            return text_of_alert(found.messages)
 
-@pytest.mark.parametrize("tiff", [b"", make_tiff(("B02", "B03", "B04"))])
-def test_messages_speak_of_files_and_not_of_requests(connect: Connect, tiff: bytes) -> None:
-    told = classify.classify(connect, tiff, None).messages
-    assert "file" in told
-    for word in ("?bands=", "/v1/", "body", "content type", "--bands"):
-        assert word not in told
+        return show
 
-
-def test_unknown_model_is_said(connect: Connect) -> None:
-    assert "no model" in classify.classify(connect, make_tiff(), "landnet-al").messages.lower()
+    @pytest.mark.parametrize("name", [name for name, question in QUESTIONS.items() if question.model is not None])
+    def test_a_model_that_is_not_there_is_said(self, door: Door, name: str) -> None:
+        check_clear(door(QUESTIONS[name]), QUESTIONS[name].said)
 
 
 def test_endpoint_down_names_the_command_that_starts_it() -> None:

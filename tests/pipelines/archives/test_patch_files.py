@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from rasterio.transform import from_origin
 
 from pipelines.archives.patch_files import Layout, read_patch
+from pipelines.bands import ALL_BANDS
 from pipelines.dataset.manifest import BandColumn
 from pipelines.errors import PatchError, ServiceError
 from pipelines.location import MAX_FILE_BYTES, fetcher
 from pipelines.pixels.patch import Patch
+from tests.doors.uploads import SIZE, UPLOADS
 from tests.fakes import geotiff
 
 SIZES = {"B02": 120, "B05": 60, "B09": 20}
@@ -178,6 +180,23 @@ WRONG_STACKS: dict[str, tuple[str, Callable[[], Archive]]] = {
 def test_stacks_are_left_out_for_their_reason(fault: str) -> None:
     said, archive = WRONG_STACKS[fault]
     assert said in reason(NAMED, archive(), "a.tif")
+
+
+TWELVE = Layout(kind="stack", bands=[BandColumn(name=name, size=SIZE) for name in ALL_BANDS])
+
+
+@pytest.mark.parametrize("name", UPLOADS)
+def test_bad_uploads_are_left_out_of_an_archive_too(name: str, tmp_path: Path) -> None:
+    """But for those that only a model does not take."""
+    upload = UPLOADS[name]
+    (tmp_path / "a.tif").write_bytes(upload.data)
+    if upload.left_out is None:
+        assert read_patch(TWELVE, "a.tif", fetcher(tmp_path))
+        return
+    with pytest.raises(PatchError) as caught:
+        read_patch(TWELVE, "a.tif", fetcher(tmp_path))
+    assert (upload.left_out or upload.said) in caught.value.what
+    assert str(tmp_path) not in caught.value.what
 
 
 def test_more_or_fewer_bands_than_names_are_wrong() -> None:
