@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
+from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel
@@ -33,7 +34,14 @@ _OF_REQUESTS = ("?bands=", "/v1/", "content type")
 _WORDS = {"the body": "the file", "?bands=": "bands"}
 """What messages call the parts of a request, and what they are to the client's caller."""
 
-_KINDS = {404: NotFoundError, 413: TooLargeError, 415: UnsupportedError, 429: BusyError, 503: BusyError}
+_KINDS = {
+    404: NotFoundError,
+    408: ServiceError,
+    413: TooLargeError,
+    415: UnsupportedError,
+    429: BusyError,
+    503: BusyError,
+}
 
 
 class Client:
@@ -57,7 +65,7 @@ class Client:
         timeout: float = 60.0,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self.url, self._hints = url.rstrip("/"), HINTS | dict(hints)
+        self.url, self._hints, self._timeout = url.rstrip("/"), HINTS | dict(hints), timeout
         try:
             # This machine's own endpoint is not reached through a proxy, whatever the environment says.
             host = httpx.URL(self.url).host
@@ -96,7 +104,7 @@ class Client:
         Raises:
             InputError, BusyError, ServiceError: see `predict`.
         """
-        parameters = {"label": label, "model": model, "bands": bands}
+        parameters: dict[str, str | None] = {"label": label, "model": model, "bands": bands}
         return self._call("POST", "/v1/explain", parameters, tiff).content
 
     def example(self, model: str) -> bytes:
@@ -106,7 +114,7 @@ class Client:
             NotFoundError: the endpoint serves no such model.
             BusyError, ServiceError: see `predict`.
         """
-        return self._call("GET", f"/v1/models/{model}/example").content
+        return self._call("GET", f"/v1/models/{quote(_encodable(model), safe='')}/example").content
 
     def models(self) -> list[ModelInfo]:
         """The models that the endpoint serves, the default one first.
@@ -139,16 +147,19 @@ class Client:
         self,
         method: str,
         path: str,
-        parameters: dict[str, Any] | None = None,
+        parameters: dict[str, str | None] | None = None,
         body: bytes | None = None,
         where: str = "",
     ) -> httpx.Response:
-        given = {key: value for key, value in (parameters or {}).items() if value is not None}
+        given = {key: _encodable(value) for key, value in (parameters or {}).items() if value is not None}
         headers = {"content-type": TIFF} if body is not None else {}
         try:
             answer = self._http.request(method, path, params=given, content=body, headers=headers)
         except httpx.UnsupportedProtocol:
             raise InputError("not a URL", where=self.url, hint="Such as http://127.0.0.1:8000.") from None
+        except httpx.TimeoutException:
+            what = f"the endpoint took longer than {self._timeout:g} s"
+            raise ServiceError(what, where=self.url, hint="Try again when it has less to do.") from None
         except httpx.HTTPError as error:
             reason = "does not answer" if isinstance(error, httpx.ConnectError) else f"broke off ({error})"
             raise ServiceError(
@@ -166,7 +177,7 @@ class Client:
             raise ServiceError("what answers there is not Landsweep's", where=self.url, hint=hint) from None
 
     def _refusal(self, answer: httpx.Response, where: str) -> Exception:
-        kind = _KINDS.get(answer.status_code, InputError if answer.status_code < 500 else ServiceError)
+        kind = _KINDS.get(answer.status_code, InputError if 400 <= answer.status_code < 500 else ServiceError)
         try:
             error = ErrorAnswer.model_validate_json(answer.content).error
         except ValueError:
@@ -176,6 +187,11 @@ class Client:
             what = what.replace(theirs, ours)
         of_requests = any(word in error.hint for word in _OF_REQUESTS)
         return kind(what, where=where, hint=self._hints.get(error.code, error.hint) if of_requests else error.hint)
+
+
+def _encodable(word: str) -> str:
+    """The word with escapes in place of what a command line was given that is no text."""
+    return word.encode(errors="backslashreplace").decode()
 
 
 def read_upload(path: Path) -> bytes:
