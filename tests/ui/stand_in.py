@@ -21,6 +21,7 @@ from pipelines.bands import ALL_BANDS
 from pipelines.errors import LabelError, nearest
 from pipelines.labels import LABEL_NAMES
 from pipelines.pixels.patch import Patch, write_stack
+from serve.body import DEADLINE
 from serve.routes import create_app
 from serve.schema import LabelPrediction, ModelInfo
 from tests.doors.uploads import MAX_BYTES
@@ -98,16 +99,16 @@ class StandIn:
         return make_tiff(tuple(self.served[model].bands), seed=7)
 
 
-def make_endpoint(models: tuple[ModelInfo, ...] = MODELS) -> FastAPI:
-    """The endpoint as an app; `models` are what it serves, the default first."""
-    return create_app(StandIn(models))
+def make_endpoint(models: tuple[ModelInfo, ...] = MODELS, deadline: float = DEADLINE) -> FastAPI:
+    """The endpoint as an app; `models` are what it serves, the default first; `deadline` is for a body, in seconds."""
+    return create_app(StandIn(models), deadline)
 
 
 @contextmanager
-def served_endpoint() -> Iterator[str]:
+def served_endpoint(deadline: float = DEADLINE) -> Iterator[str]:
     """The stand-in on a free port of loopback, for the length of a block; yields its URL."""
     taken = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(make_endpoint(), log_level="warning", ws="none"))
+    server = uvicorn.Server(uvicorn.Config(make_endpoint(deadline=deadline), log_level="warning", ws="none"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]}, daemon=True)
     thread.start()
     while not server.started:
