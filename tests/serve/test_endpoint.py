@@ -16,7 +16,7 @@ import pytest
 from models.bundle.config import EXAMPLE
 from models.bundle.onnx_export import TOLERANCE
 from pipelines.bands import ALL_BANDS
-from pipelines.errors import BundleError, BusyError, InputError, NotFoundError
+from pipelines.errors import BusyError, InputError
 from serve.app import endpoint
 from serve.client import Client
 from serve.registry import add_bundle
@@ -99,14 +99,16 @@ def test_a_model_is_chosen_by_name_and_bands_by_query(client: Client) -> None:
     assert answer.bands_used == ["B04", "B03", "B02"]
 
 
-def test_requests_at_once_are_batched_and_none_is_mixed_up(client: Client) -> None:
-    files = [geotiff(np.full((12, 120, 120), 300 * (1 + i), np.uint16), ALL_BANDS) for i in range(12)]
+@pytest.mark.parametrize("models", [("land",), ("land", "rgb")])
+def test_requests_at_once_are_batched_and_none_is_mixed_up(client: Client, models: tuple[str, ...]) -> None:
+    def ask(number: int) -> list[float]:
+        file = geotiff(np.full((12, 120, 120), 300 * (1 + number), np.uint16), ALL_BANDS)
+        found = client.predict(file, model=models[number % len(models)]).predictions
+        return [chance for _, chance in sorted((each.label, each.probability) for each in found)]
+
+    alone = np.array([ask(number) for number in range(12)])
     with ThreadPoolExecutor(12) as pool:
-        answers = [client.predict(file) for file in files], [*pool.map(client.predict, files)]
-    alone, together = (
-        np.array([[chance for _, chance in sorted((p.label, p.probability) for p in one.predictions)] for one in each])
-        for each in answers
-    )
+        together = np.array(list(pool.map(ask, range(12))))
     np.testing.assert_allclose(together, alone, rtol=0, atol=TOLERANCE)
     assert np.abs(np.diff(alone, axis=0)).max(axis=1).min() > TOLERANCE, "one taken for the next would not show"
 
@@ -194,19 +196,4 @@ def test_half_a_body_holds_nobody_up(url: str, client: Client) -> None:
 def test_port_in_use(url: str, tmp_path: Path) -> None:
     settings = ServeSettings(registry=tmp_path, port=httpx.URL(url).port or 0)
     with pytest.raises(BusyError, match="is taken"), endpoint(settings):
-        pass
-
-
-def test_nothing_registered(tmp_path: Path) -> None:
-    settings = ServeSettings(registry=tmp_path, port=free_port())
-    with pytest.raises(NotFoundError, match="no model is registered"), endpoint(settings):
-        pass
-
-
-def test_a_damaged_version_in_production_is_named(bundle: Path, tmp_path: Path) -> None:
-    (add_bundle(tmp_path, "land", bundle).path / "model.safetensors").write_bytes(b"0")
-    with (
-        pytest.raises(BundleError, match=r"model\.safetensors"),
-        endpoint(ServeSettings(registry=tmp_path, port=free_port())),
-    ):
         pass

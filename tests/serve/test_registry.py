@@ -207,13 +207,12 @@ def test_versions_are_in_order_of_number(three: Path) -> None:
 def test_who_comes_second_is_told_that_somebody_writes(bundle: Path, other: Path, three: Path) -> None:
     """Each name has a lock of its own."""
     with exclusive(three / "land" / ".lock", "a test"):
-        for call in (
-            lambda: add_bundle(three, "land", other),
-            lambda: promote(three, "land", 1),
-            lambda: rollback(three, "land"),
-        ):
-            with pytest.raises(BusyError, match=r'to "land" is already|registration of "land" is already running'):
-                call()
+        with pytest.raises(BusyError, match='a registration of "land" is already running'):
+            add_bundle(three, "land", other)
+        with pytest.raises(BusyError, match='a change to "land" is already running'):
+            promote(three, "land", 1)
+        with pytest.raises(BusyError, match='a change to "land" is already running'):
+            rollback(three, "land")
         assert find(three, "land").version == 3
         assert add_bundle(three, "sea", bundle).version == 1
     assert add_bundle(three, "land", other).version == 4
@@ -255,10 +254,10 @@ def test_names_that_are_no_names(bundle: Path, tmp_path: Path, name: str) -> Non
 @given(st.text())
 def test_no_name_leads_out_of_the_registry(name: str) -> None:
     """What is looked up is compared with what is there, and never made into a path."""
-    absent = Path("/nowhere/at/all")
-    for call in (lambda: find(absent, name), lambda: promote(absent, name, 1), lambda: rollback(absent, name)):
-        with pytest.raises(NotFoundError, match="Register one with"):
-            call()
+    with pytest.raises(NotFoundError, match="Register one with"):
+        find(Path("/nowhere/at/all"), name)
+    with pytest.raises(NotFoundError, match="Register one with"):
+        promote(Path("/nowhere/at/all"), name, 1)
 
 
 def test_unknown_names_and_versions(bundle: Path, tmp_path: Path) -> None:

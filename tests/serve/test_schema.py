@@ -72,9 +72,10 @@ def test_bounds_are_four_numbers_or_none(bounds: object) -> None:
 
 
 def test_what_needs_explaining_is_explained_in_the_docs() -> None:
-    for model, fields in {
-        ErrorBody: ("code", "message", "hint"),
-        ModelInfo: ("bands", "image_size", "scale", "metrics"),
-        Prediction: ("crs", "bounds", "warnings"),
-    }.items():
+    models: list[tuple[type[BaseModel], tuple[str, ...]]] = [
+        (ErrorBody, ("code", "message", "hint")),
+        (ModelInfo, ("bands", "image_size", "scale", "metrics")),
+        (Prediction, ("crs", "bounds", "warnings")),
+    ]
+    for model, fields in models:
         assert all(model.model_fields[name].description for name in fields)
