@@ -89,7 +89,7 @@ def test_picture_is_written_the_same_each_time(resnet: Summary, tmp_path: Path) 
     )
     for name in ("resnet18.png", "resnet18.svg"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    drawing = (tmp_path / "a" / "resnet18.svg").read_text()
+    drawing = (tmp_path / "a" / "resnet18.svg").read_text(encoding="utf-8")
     for said in ("layer3", "2 × BasicBlock", "256 × 8 × 8", "12 bands, 120 × 120 px", "19 logits", "11.2 M"):
         assert said in drawing
     assert Image.open(tmp_path / "a" / "resnet18.png").width == 1000
