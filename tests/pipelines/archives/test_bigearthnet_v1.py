@@ -123,7 +123,7 @@ def test_the_archives_lists_of_snow_and_clouds_are_left_out(images: Path, inside
         add_patch(images, name)
     folder = images if inside else images.parent
     (folder / "patches_with_seasonal_snow.csv").write_text("third\r\nnot_here\r\n")
-    (folder / "patches_with_cloud_and_shadow.csv").write_text("\ufefffourth\nthird\n")
+    (folder / "patches_with_cloud_and_shadow.csv").write_text("\ufefffourth\nthird\n", encoding="utf-8")
     for source in (images, images.parent):
         catalogue = read_catalogue(source)
         assert catalogue.dropped == {"seasonal snow": ["third"], "cloud or shadow": ["fourth"]}
