@@ -63,7 +63,7 @@ MODULES = {name_of(path): path for room in ROOMS for path in files(room)}
 
 def imports(path: Path) -> Iterator[str]:
     """Every module that a file imports, at its top, inside a function, or for type checkers alone."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -86,7 +86,7 @@ FOLDERS = sorted(set(map(folder_of, MODULES)) - {""})
 
 def front_of(folder: str) -> set[str]:
     """The modules of a folder that others may import: what its docstring lists after "Front:"."""
-    listed = re.search(r"Front: ([\w,\s]+)\.", ast.get_docstring(ast.parse(MODULES[folder].read_text())) or "")
+    listed = re.search(r"Front: ([\w,\s]+)\.", ast.get_docstring(ast.parse(MODULES[folder].read_bytes())) or "")
     assert listed, f'{folder}/__init__.py has no line "Front: module, module."'
     return {f"{folder}.{name}" for name in re.split(r",\s*", listed[1])}
 
@@ -152,7 +152,7 @@ def test_a_folder_holds_what_one_look_takes_in() -> None:
 
 def test_a_folders_init_holds_a_docstring_only() -> None:
     for name in (*ROOMS, *FOLDERS):
-        assert len(ast.parse(MODULES[name].read_text()).body) == 1, name
+        assert len(ast.parse(MODULES[name].read_bytes()).body) == 1, name
 
 
 def test_ray_is_imported_in_a_handful_of_files() -> None:

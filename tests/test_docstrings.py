@@ -28,7 +28,7 @@ def public(path: Path) -> list[tuple[str, Public]]:
                 if isinstance(node, ast.ClassDef):
                     yield from within(node.body, f"{outer}{node.name}.")
 
-    return list(within(ast.parse(path.read_text()).body, ""))
+    return list(within(ast.parse(path.read_bytes()).body, ""))
 
 
 def _is_overload(node: Public) -> bool:
@@ -38,7 +38,7 @@ def _is_overload(node: Public) -> bool:
 @cache
 def our_errors() -> dict[str, frozenset[str]]:
     """LandsweepError and every class below it, wherever that is, each with all names by which it can be caught."""
-    trees = [ast.parse(path.read_text()) for room in ROOMS for path in files(room)]
+    trees = [ast.parse(path.read_bytes()) for room in ROOMS for path in files(room)]
     classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     bases = {node.name: [ast.unparse(base) for base in node.bases] for node in classes}
     known = {"LandsweepError": frozenset({"LandsweepError", "Exception", "BaseException"})}
@@ -94,7 +94,7 @@ def docstrings_of() -> dict[str, list[str]]:
 def test_every_module_says_why_it_exists() -> None:
     for room in ROOMS:
         for path in files(room):
-            assert ast.get_docstring(ast.parse(path.read_text())), f"{path.relative_to(ROOT)} has no docstring"
+            assert ast.get_docstring(ast.parse(path.read_bytes())), f"{path.relative_to(ROOT)} has no docstring"
 
 
 @pytest.mark.parametrize("room", ROOMS)

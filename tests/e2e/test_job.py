@@ -51,7 +51,7 @@ def submit(environment: dict[str, str], file: Path) -> subprocess.CompletedProce
 
 @pytest.mark.timeout(1800)
 def test_search_runs_as_a_job(head: dict[str, str], search: SearchSettings, tmp_path: Path) -> None:
-    (tmp_path / "search.yaml").write_text(search.dump_yaml())
+    (tmp_path / "search.yaml").write_text(search.dump_yaml(), encoding="utf-8")
     ended = submit(head, tmp_path / "search.yaml")
     assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]
     assert open_study(search.experiments, "job").finished == 2
@@ -64,7 +64,7 @@ def test_search_runs_as_a_job(head: dict[str, str], search: SearchSettings, tmp_
 
 def test_results_that_would_be_lost_are_refused(head: dict[str, str], search: SearchSettings, tmp_path: Path) -> None:
     relative = search.model_copy(update={"experiments": Path("experiments")})
-    (tmp_path / "search.yaml").write_text(relative.dump_yaml())
+    (tmp_path / "search.yaml").write_text(relative.dump_yaml(), encoding="utf-8")
     ended = submit(head, tmp_path / "search.yaml")
     assert ended.returncode != 0
     assert "would lie in the job's temporary folder" in " ".join(ended.stdout.split())

@@ -26,7 +26,7 @@ class Outer(Settings):
 
 def write(folder: Path, text: str) -> Path:
     path = folder / "settings.yaml"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     return path
 
 

@@ -248,7 +248,7 @@ def test_killed_search_resumes_and_does_what_it_owes(bright: Path, tmp_path: Pat
     more = {"epochs": 15, "trials": 5, "concurrent": 1, "scheduler": Scheduler(name="fifo")}
     settings = settings_for(bright, tmp_path / "experiments", name="killed", **more)
     file = tmp_path / "killed.yaml"
-    file.write_text(settings.dump_yaml())
+    file.write_text(settings.dump_yaml(), encoding="utf-8")
     command = [sys.executable, "-m", "landsweep", "search", "run", str(file), "--no-register"]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True

@@ -16,7 +16,7 @@ from tune.study import TrialRow, open_storage, open_study
 def settings(tmp_path: Path) -> SearchSettings:
     settings = SearchSettings(name="bridge", data=tmp_path, experiments=tmp_path, epochs=3, trials=4)
     settings.folder.mkdir()
-    (settings.folder / "search.yaml").write_text(settings.dump_yaml())
+    (settings.folder / "search.yaml").write_text(settings.dump_yaml(), encoding="utf-8")
     return settings
 
 

@@ -56,7 +56,7 @@ def test_wrong_settings_are_refused(wrong: dict[str, Any], said: str) -> None:
 
 def test_template_reads_back(tmp_path: Path) -> None:
     settings = SearchSettings.parse(BASE)
-    (tmp_path / "s.yaml").write_text(settings.dump_yaml())
+    (tmp_path / "s.yaml").write_text(settings.dump_yaml(), encoding="utf-8")
     assert SearchSettings.load(tmp_path / "s.yaml") == settings
 
 
@@ -159,5 +159,5 @@ def test_every_trial_augments_as_the_search_says(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text("name: s\ndata: shards\naugment: {flips: false, rotation: 15, mixup: 2e-1}\n")
     search = SearchSettings.load(tmp_path / "s.yaml")
     assert search.train_settings({"model": "landnet"}).augment == Augment(flips=False, rotation=15, mixup=0.2)
-    (tmp_path / "again.yaml").write_text(search.dump_yaml())
+    (tmp_path / "again.yaml").write_text(search.dump_yaml(), encoding="utf-8")
     assert SearchSettings.load(tmp_path / "again.yaml") == search

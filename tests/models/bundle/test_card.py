@@ -147,7 +147,7 @@ def test_a_bundle_on_disk_has_a_card_whose_program_runs(
     }
     config = fresh_one.config.model_copy(update={"temperature": 2.0, "thresholds": limits})
     written = write_bundle(tmp_path / "bundle", fresh_one.net, config, {}, example)
-    card = (tmp_path / "bundle" / "README.md").read_text()
+    card = (tmp_path / "bundle" / "README.md").read_text(encoding="utf-8")
     assert f"Parameters: {sum(each.numel() for each in fresh_one.net.parameters()):,}" in card
     assert all(f"{name} {version}" in card for name, version in written.versions.items())
     (program,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)

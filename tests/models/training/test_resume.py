@@ -45,7 +45,7 @@ def test_a_run_killed_within_an_epoch_resumes_to_the_very_same_weights(bright: P
     """kill -9 of the whole process, stopped first so that it is certain where it stands."""
     train(settings_for(bright, tmp_path / "whole", **EVERYTHING))
     file = tmp_path / "run.yaml"
-    file.write_text(settings_for(bright, tmp_path / "killed", **EVERYTHING).dump_yaml())
+    file.write_text(settings_for(bright, tmp_path / "killed", **EVERYTHING).dump_yaml(), encoding="utf-8")
     command = [sys.executable, "-m", "landsweep", "train", "--config", str(file)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         place = stop_within_an_epoch(process, tmp_path / "killed" / "checkpoints")

@@ -36,7 +36,7 @@ FILES = st.dictionaries(NAMES, st.binary(max_size=2000), min_size=1, max_size=6)
 
 def tar_of(*files: tuple[str, bytes], form: int = tarfile.GNU_FORMAT) -> bytes:
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=form) as tar:
+    with tarfile.open(fileobj=out, mode="w", format=form, encoding="utf-8") as tar:
         for name, data in files:
             add(tar, name, data)
     return out.getvalue()
