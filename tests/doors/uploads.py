@@ -52,6 +52,8 @@ EMPTY = Wrong(400, "empty", InputError)
 UNSUPPORTED = Wrong(415, "unsupported", UnsupportedError)
 TOO_LARGE = Wrong(413, "toolarge", TooLargeError)
 UNFIT = Wrong(422, "patch", PatchError)
+UNKNOWN = Wrong(404, "notfound", NotFoundError)
+BANDS = Wrong(422, "band", BandError)
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,8 @@ class Upload:
         make: its bytes.
         wrong: what kind of wrong it is.
         said: what is in the message at every door.
-        left_out: what is in the reason for which a folder of labelled files leaves it out, where that is another; None
-            where such a folder may hold it.
+        left_out: what is in the reason for which an archive leaves it out, where that is another; None where an archive
+            may hold it, and only a model does not take it.
     """
 
     make: Callable[[], bytes]
@@ -89,7 +91,9 @@ def claiming(data: bytes, **values: int) -> bytes:
 def _entry(data: bytes, tag: int) -> int:
     """Where a tag's entry is."""
     (directory,) = struct.unpack_from("<I", data, 4)
-    return data.index(struct.pack("<H", tag), directory)
+    (entries,) = struct.unpack_from("<H", data, directory)
+    places = range(directory + 2, directory + 2 + 12 * entries, 12)
+    return next(at for at in places if struct.unpack_from("<H", data, at) == (tag,))
 
 
 def tag_twice(data: bytes) -> bytes:
@@ -254,9 +258,6 @@ class Question:
     def data(self) -> bytes:
         return stack(ALL_BANDS[:3], named=False)
 
-
-UNKNOWN = Wrong(404, "notfound", NotFoundError)
-BANDS = Wrong(422, "band", BandError)
 
 QUESTIONS: dict[str, Question] = {
     "unknown model": Question(UNKNOWN, 'no model "sea" here', model="sea"),
