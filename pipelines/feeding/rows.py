@@ -55,7 +55,11 @@ class Rows(Protocol):
         """
 
     def take(self, rows: NDArray[np.int64]) -> Chunk:
-        """Copies of some rows: each band, and `labels`."""
+        """Copies of some rows, in any order and as often as they are asked for: each band, and `labels`.
+
+        Raises:
+            IndexError: there is no such row.
+        """
 
     def epoch(self, batch_size: int, seed: Sequence[int] | None, plan: Plan = ALL) -> Iterator[Chunk]:
         """Every row once, `batch_size` at a time, the last batch with what is left; or as the plan has it.
@@ -100,6 +104,7 @@ class Split:
 
     def take(self, rows: NDArray[np.int64]) -> Chunk:
         """In the order of `rows`, which may repeat; gathered chunk by chunk."""
+        check_rows(rows, len(self))
         order = np.argsort(rows, kind="stable")
         taken = self._take_ascending(rows[order])
         if (np.diff(order) < 0).any():
@@ -136,6 +141,13 @@ def check_bands(wanted: Sequence[str], there: Sequence[str]) -> None:
     missing = [band for band in wanted if band not in there]
     if missing:
         raise ShardError(f"band {missing[0]} was not read", hint="Read the union of the bands that are used.")
+
+
+def check_rows(wanted: NDArray[np.int64], count: int) -> None:
+    """Raise an IndexError for the first row that is not one of so many: what lies there in memory may be anything."""
+    strange = wanted[(wanted < 0) | (wanted >= count)]
+    if len(strange):
+        raise IndexError(f"no row {strange[0]} of {count}")
 
 
 def read_split(folder: Location | str, split: str, bands: Sequence[str]) -> Split:

@@ -28,7 +28,7 @@ from pipelines.dataset.manifest import PACK_HINT, Manifest, Part
 from pipelines.dataset.part_file import OpenPart, decode_columns, open_part
 from pipelines.errors import ShardError
 from pipelines.feeding.epoch_order import ALL, Plan
-from pipelines.feeding.rows import Chunk, Split, check_bands
+from pipelines.feeding.rows import Chunk, Split, check_bands, check_rows
 from pipelines.location import Location, locate
 
 WINDOW_BYTES = 64 * 2**20
@@ -111,9 +111,10 @@ class Stream:
 
     def take(self, rows: NDArray[np.int64]) -> Chunk:
         """In the order of `rows`, which may repeat; each row group that holds some of them is read once."""
+        check_rows(rows, len(self))
         starts = [group.start for group in self.groups]
         owner = np.searchsorted(starts, rows, side="right") - 1
-        needed = np.unique(owner)
+        needed = np.unique(owner) if len(rows) else np.array([0])  # no rows have their bands and sizes too
         split = Split(self.bands, tuple(self._read(self.groups[number]) for number in needed))
         offsets = np.cumsum([0, *(self.groups[number].rows for number in needed)])
         place = np.searchsorted(needed, owner)
