@@ -24,6 +24,7 @@ for _name in [name for name in os.environ if name.upper() in OF_A_SHELL]:
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a machine with a GPU runs the same tests, bit for bit as they ask for it
 os.environ["MATPLOTLIBRC"] = os.devnull  # and draws with nobody's own fonts and sizes
 cluster.prepare()  # before anything imports ray
+pytest.register_assert_rewrite("tests.pipelines", "tests.models")  # so that suites say what differs, as tests do
 
 # How fast a machine draws examples and runs them is no fault of what is tested; pytest's timeout is the end of it.
 # Examples of one test share a folder, which each fills anew.

@@ -139,26 +139,32 @@ def nobody() -> Iterator[str]:
         yield f"http://127.0.0.1:{held.getsockname()[1]}"
 
 
+def rows_made_up(rows: int, sizes: Mapping[str, int]) -> dict[str, NDArray[Any]]:
+    """What `write_dataset` writes: random pixels, of which (0, 0) is the row's number; which rows are odd or third."""
+    rng, number = np.random.default_rng(rows), np.arange(rows)
+    found = {band: rng.integers(0, 65536, (rows, size, size)).astype(np.uint16) for band, size in sizes.items()}
+    for pixels in found.values():
+        pixels[:, 0, 0] = number
+    labels = np.stack([number % 2, number % 3 == 0], axis=1).astype(np.uint8)
+    return found | {"labels": labels, "patch_id": np.array([f"p{row}" for row in number], dtype=object)}
+
+
 def write_dataset(folder: Path, rows: int, *, sizes: dict[str, int], rows_per_part: int = 100) -> Path:
-    """A dataset of one split, `train`, without an archive: pixel (0, 0) of each band is the row's number."""
+    """A dataset of one split, `train`, without an archive; see `rows_made_up`."""
     from pipelines.dataset.part_file import write_part
 
-    rng = np.random.default_rng(rows)
-    parts = []
+    whole, parts = rows_made_up(rows, sizes), []
     for number, start in enumerate(range(0, rows, rows_per_part)):
-        rows_here = np.arange(start, min(start + rows_per_part, rows))
-        pixels = {}
-        for band, size in sizes.items():
-            pixels[band] = rng.integers(0, 65536, (len(rows_here), size, size)).astype(np.uint16)
-            pixels[band][:, 0, 0] = rows_here
+        here = np.arange(start, min(start + rows_per_part, rows))
         columns = {
-            "patch_id": [f"p{row}" for row in rows_here],
-            "country": ["Austria" if row % 3 else "Finland" for row in rows_here],
-            "crs": ["EPSG:32633"] * len(rows_here),
-            "x": rows_here.astype(float),
-            "y": rows_here.astype(float),
-            "labels": np.stack([rows_here % 2, rows_here % 3 == 0], axis=1).astype(np.uint8),
+            "patch_id": whole["patch_id"][here].tolist(),
+            "country": ["Austria" if row % 3 else "Finland" for row in here],
+            "crs": ["EPSG:32633"] * len(here),
+            "x": here.astype(float),
+            "y": here.astype(float),
+            "labels": whole["labels"][here],
         }
+        pixels = {band: whole[band][here] for band in sizes}
         parts.append(write_part(folder, f"train/part-{number:05d}.parquet", columns, pixels))
     return write_manifest(folder, sizes, ["odd", "third"], {"train": parts})
 

@@ -1,7 +1,8 @@
-"""Shards to batches: the right bands in the right order, each row once."""
+"""Rows in memory, and rows to batches: the right bands in the right order, each row once."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,14 +12,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.bands import ALL_BANDS
-from pipelines.dataset.manifest import MANIFEST, open_dataset
 from pipelines.errors import PatchError, ShardError
 from pipelines.feeding.batches import Batches, assemble, repeat_on_device
-from pipelines.feeding.rows import Split, read_split
-from pipelines.feeding.shared import Shared, Streamed, feed
-from pipelines.files import write_whole
+from pipelines.feeding.epoch_order import Plan
+from pipelines.feeding.rows import Rows, Split, read_split
 from tests.fakes import write_dataset
+from tests.pipelines.feeding.rows_suite import BANDS, RowsSuite
 
 
 def split_of(rows: int, chunks: int) -> Split:
@@ -100,42 +99,20 @@ def test_grid_that_does_not_fit_is_refused() -> None:
         assemble({"A": np.zeros((1, 3, 3), np.uint16)}, ("A",), 4)
 
 
-def test_shared_and_read_splits_are_the_same(shards: Path, ray_session: None) -> None:
-    shared = feed(shards, ("train", "test"), ALL_BANDS)
-    assert isinstance(shared, Shared)
-    for name in ("train", "test"):
-        ours, theirs = shared.get(name, ("B8A", "B02")), read_split(shards, name, ("B8A", "B02"))
-        assert not ours.chunks[0]["B02"].flags.writeable, "copied out of the object store"
-        rows = np.arange(len(theirs))
-        for key, array in theirs.take(rows).items():
-            np.testing.assert_array_equal(ours.take(rows)[key], array)
-        assert ours.patch_ids.tolist() == theirs.patch_ids.tolist()
+def test_batches_count_as_their_plan_does() -> None:
+    batches = Batches(split_of(230, 3), 229, 4, shuffle_seed=1, plan=Plan(least=2))
+    assert len(batches) == 1
+    assert [len(images) for images, _ in batches] == [230]
+    batches.plan = replace(batches.plan, skip=1)
+    assert list(batches) == []
 
 
-def test_data_larger_than_the_object_store_is_streamed(ray_session: None, tmp_path: Path) -> None:
-    folder = write_dataset(tmp_path / "data", 20, sizes={"A": 4})
-    assert isinstance(feed(folder, ("train",), ("A",)), Shared)
-    assert isinstance(feed(folder, ("train",), ("A",), "streamed"), Streamed)
-    manifest = open_dataset(folder)
-    claims = [part.model_copy(update={"rows": 10**12}) for part in manifest.splits["train"]]
-    huge = manifest.model_copy(update={"splits": {"train": claims}})
-    write_whole(folder / MANIFEST, huge.model_dump_json())
-    assert isinstance(feed(folder, ("train",), ("A",)), Streamed)
-
-
-def test_streamed_and_shared_rows_are_the_same(shards: Path, ray_session: None) -> None:
-    bands = ("B8A", "B02")
-    rows = {mode: feed(shards, ("train",), bands, mode).get("train", bands) for mode in ("shared", "streamed")}
-    for ours, theirs in zip(*(each.epoch(16, None) for each in rows.values()), strict=True):
-        for key, array in theirs.items():
-            np.testing.assert_array_equal(ours[key], array)
-
-
-def test_bands_that_were_not_read_cannot_be_selected(shards: Path) -> None:
-    with pytest.raises(ShardError, match="B02 was not read"):
-        read_split(shards, "train", ("B03",)).select(("B02",))
-
-
-def test_unknown_split(shards: Path) -> None:
+def test_unknown_split(tmp_path: Path) -> None:
     with pytest.raises(ShardError, match='no patches in split "holdout"'):
-        read_split(shards, "holdout", ("B03",))
+        read_split(write_dataset(tmp_path / "data", 5, sizes={"A": 4}), "holdout", ("A",))
+
+
+class TestSplit(RowsSuite):
+    @classmethod
+    def open(cls, folder: Path) -> Rows:
+        return read_split(folder, "train", BANDS)

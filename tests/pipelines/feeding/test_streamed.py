@@ -1,4 +1,4 @@
-"""Streaming: the same rows as from memory, each once, in an order that only the seed decides."""
+"""Streaming: windows of row groups, read ahead by threads; damage is found by who reads it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 
 from pipelines.dataset.manifest import open_dataset
 from pipelines.errors import BandError, ShardError
-from pipelines.feeding.rows import Chunk, read_chunks, read_split
+from pipelines.feeding.epoch_order import Plan
+from pipelines.feeding.rows import read_chunks
 from pipelines.feeding.streamed import Stream, open_stream
 from pipelines.files import write_whole
 from tests.fakes import write_dataset
-
-ROWS = 330
-SIZES = {"A": 4, "B": 2}
+from tests.pipelines.feeding.rows_suite import BANDS, ROWS, SIZES, RowsSuite, flat, numbers
 
 
 @pytest.fixture(scope="module")
@@ -27,77 +26,42 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dataset(tmp_path_factory.mktemp("stream") / "data", ROWS, sizes=SIZES)
 
 
-@pytest.fixture(scope="module")
-def stream(dataset: Path) -> Stream:
-    return open_stream(dataset, "train", ("B", "A"), open_dataset(dataset))
+class TestStream(RowsSuite):
+    groups, threads = 2, 2
+
+    @classmethod
+    def open(cls, folder: Path) -> Stream:
+        """With room for so many row groups."""
+        room = cls.groups * 64 * sum(2 * size**2 for size in SIZES.values())
+        stream: Stream = open_stream(folder, "train", BANDS, open_dataset(folder))
+        return replace(stream, window_bytes=room, threads=cls.threads)
+
+    def test_threads_have_no_part_in_the_order(self, rows: Stream) -> None:
+        assert flat(replace(rows, threads=5 - self.threads).epoch(32, [7])) == flat(rows.epoch(32, [7]))
 
 
-def numbers(batches: list[Chunk]) -> list[int]:
-    return [int(row) for batch in batches for row in batch["A"][:, 0, 0]]
+class TestStreamOfSingleGroups(TestStream):
+    groups, threads = 1, 1
 
 
-def with_window(stream: Stream, groups: int) -> Stream:
-    """The same stream with room for so many row groups."""
-    return replace(stream, window_bytes=groups * 64 * sum(2 * size**2 for size in SIZES.values()))
-
-
-@settings(deadline=None, max_examples=40)
-@given(
-    batch=st.integers(1, 150), groups=st.integers(1, 9), seed=st.none() | st.integers(0, 99), threads=st.integers(1, 3)
-)
-def test_an_epoch_has_each_row_once_in_full_batches(
-    stream: Stream, batch: int, groups: int, seed: int | None, threads: int
-) -> None:
-    epoch = list(replace(with_window(stream, groups), threads=threads).epoch(batch, None if seed is None else [seed]))
-    assert sorted(numbers(epoch)) == list(range(ROWS))
-    assert [len(each["labels"]) for each in epoch[:-1]] == [batch] * (len(epoch) - 1)
-    if seed is None:
-        assert numbers(epoch) == list(range(ROWS))
-
-
-def test_the_seed_alone_decides_the_order(stream: Stream) -> None:
-    small = with_window(stream, 2)
-    first = numbers(list(small.epoch(32, [7, 0])))
-    assert numbers(list(replace(small, threads=1).epoch(32, [7, 0]))) == first
-    assert numbers(list(small.epoch(32, [7, 1]))) != first
-
-
-def test_rows_are_mixed_across_parts(stream: Stream) -> None:
-    first, second = (numbers([batch]) for batch in list(with_window(stream, 4).epoch(64, [0]))[:2])
+def test_rows_are_mixed_across_parts(dataset: Path) -> None:
+    stream = open_stream(dataset, "train", ("A",), open_dataset(dataset))
+    first, second = (numbers([batch])[0] for batch in list(stream.epoch(64, [0]))[:2])
     assert len({row // 100 for row in first}) >= 2
     assert min(first) < max(second)
     assert min(second) < max(first)
 
 
-def test_pixels_and_labels_are_those_in_memory(stream: Stream, dataset: Path) -> None:
-    memory = read_split(dataset, "train", ("B", "A"))
-    for ours, theirs in zip(stream.epoch(50, None), memory.epoch(50, None), strict=True):
-        for key in ("A", "B", "labels"):
-            np.testing.assert_array_equal(ours[key], theirs[key])
-    np.testing.assert_array_equal(stream.labels, memory.labels)
-    assert stream.patch_ids.tolist() == memory.patch_ids.tolist()
-    assert len(stream) == len(memory)
-
-
-@given(st.lists(st.integers(0, ROWS - 1), min_size=1, max_size=12))
-@settings(deadline=None, max_examples=20)
-def test_any_rows_can_be_taken(stream: Stream, rows: list[int]) -> None:
-    taken = stream.take(np.array(rows))
-    assert taken["A"][:, 0, 0].tolist() == rows
-    assert taken["labels"][:, 0].tolist() == [row % 2 for row in rows]
-
-
-def test_a_consumer_may_leave_early(stream: Stream) -> None:
-    epoch = stream.epoch(16, [0])
-    next(epoch)
-    epoch.close()
-
-
-def test_fewer_bands_read_fewer_columns(stream: Stream) -> None:
-    chunk = next(stream.select(("A",)).epoch(8, None))
-    assert set(chunk) == {"A", "labels"}
-    with pytest.raises(ShardError, match="C was not read"):
-        stream.select(("C",))
+def test_groups_of_which_no_row_is_drawn_are_not_read(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "data", 200, sizes=SIZES)
+    plan = Plan(weights=np.repeat([1.0, 0.0], 100))
+    expected = numbers(open_stream(folder, "train", ("A",), open_dataset(folder)).epoch(16, [1], plan))
+    damaged = folder / "train" / "part-00001.parquet"
+    data = bytearray(damaged.read_bytes())
+    data[10:200] = bytes(190)
+    damaged.write_bytes(bytes(data))
+    again = open_stream(folder, "train", ("A",), open_dataset(folder))
+    assert numbers(again.epoch(16, [1], plan)) == expected
 
 
 def test_what_is_not_there_is_named(dataset: Path) -> None:
