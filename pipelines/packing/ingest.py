@@ -9,7 +9,7 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 
 from pydantic import ValidationError
 
@@ -156,11 +156,12 @@ def _pack(
     else:
         tasks = list(_tasks(catalogue, make_task, settings.rows_per_part))
         packed = pack_files([task for task in tasks if task.name not in records], catalogue.root)
-    for name, record in packed:
-        records[name] = record
-        _check_bad(records, len(catalogue), settings.max_bad)
-        if progress:
-            progress(sum(each.patches for each in records.values()), len(catalogue))
+    with closing(packed):  # one that is given up packs no further
+        for name, record in packed:
+            records[name] = record
+            _check_bad(records, len(catalogue), settings.max_bad)
+            if progress:
+                progress(sum(each.patches for each in records.values()), len(catalogue))
     left_out: Dropped = {}
     if catalogue.in_tar:
         missing = sorted(set(range(len(catalogue))) - passed.rows)

@@ -9,7 +9,7 @@ tar and the packers is a few parts, so memory is bounded by the parts in flight 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from typing import Any, NamedTuple
 
 from pipelines.archives.catalogue import Catalogue
@@ -32,7 +32,7 @@ class Packed(NamedTuple):
     record: PartRecord
 
 
-def pack_files(tasks: list[PartTask], root: Location) -> Iterator[Packed]:
+def pack_files(tasks: list[PartTask], root: Location) -> Generator[Packed]:
     """Make parts from files below `root`, as many at once as there are CPUs.
 
     Raises:
@@ -56,7 +56,7 @@ def pack_files(tasks: list[PartTask], root: Location) -> Iterator[Packed]:
 
 def pack_tar(
     catalogue: Catalogue, make_task: MakeTask, rows_per_part: int, done: Collection[str], passed: Passed
-) -> Iterator[Packed]:
+) -> Generator[Packed]:
     """Make parts from a tar that one task reads while the others pack; `passed` is filled when all is read.
 
     Args:
