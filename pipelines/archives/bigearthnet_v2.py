@@ -38,7 +38,11 @@ _LAYOUT_HINT = f"A BigEarthNet v2 archive holds {IMAGES}/ (or {_TARS[0]}) and {M
 
 def is_v2(source: Location) -> bool:
     """Whether a folder looks like one, even where half of it is missing."""
-    return (source / METADATA).is_file() or (source / IMAGES).is_dir()
+    return (source / METADATA).is_file() or (source / IMAGES).is_dir() or _tar_in(source) is not None
+
+
+def _tar_in(source: Location) -> Location | None:
+    return next((source / name for name in _TARS if (source / name).is_file()), None)
 
 
 def read_v2(source: Location, layout: Layout) -> Catalogue:
@@ -49,7 +53,7 @@ def read_v2(source: Location, layout: Layout) -> Catalogue:
         ServiceError: the object store does not answer.
     """
     table_file, images = source / METADATA, source / IMAGES
-    tar = next((source / name for name in _TARS if (source / name).is_file()), None)
+    tar = _tar_in(source)
     if not table_file.is_file() or not (images.is_dir() or tar):
         missing = f"{IMAGES}/" if table_file.is_file() else METADATA
         raise ArchiveError(f"no archive here: {missing} is missing", where=str(source), hint=_LAYOUT_HINT)
