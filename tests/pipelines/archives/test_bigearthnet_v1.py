@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,9 +13,10 @@ from pipelines.archives.bigearthnet_v1 import IMAGES, read_names
 from pipelines.archives.catalogue import Catalogue
 from pipelines.archives.corine import TO_19
 from pipelines.archives.detect import read_archive
-from pipelines.errors import ArchiveError, BandError
+from pipelines.errors import ArchiveError
 from pipelines.labels import decode_labels
 from pipelines.settings import IngestSettings
+from tests.pipelines.archives.archive_suite import ArchiveSuite, Content, Kind, Made, Sizes
 
 
 def read_catalogue(source: Path, **more: object) -> Catalogue:
@@ -136,30 +136,31 @@ def test_a_list_that_is_no_text_is_refused(images: Path) -> None:
         read_catalogue(images.parent)
 
 
-def test_links_that_run_in_circles_are_no_patches_to_pack(images: Path) -> None:
-    (images / "up").symlink_to(images)
-    (images / "self").symlink_to(images / "self")
-    assert read_catalogue(images.parent).dropped == {"no labels": ["up"]}
-
-
-@pytest.mark.parametrize("names", [(), ("bare",)])
-def test_archive_without_a_patch_is_refused(tmp_path: Path, names: Sequence[str]) -> None:
+def test_archive_without_a_patch_is_refused(tmp_path: Path) -> None:
     (tmp_path / IMAGES).mkdir()
-    for name in names:
-        (tmp_path / IMAGES / name).mkdir()
     with pytest.raises(ArchiveError, match="no patch to pack"):
         read_catalogue(tmp_path)
 
 
-def test_other_labels_make_another_checksum(images: Path) -> None:
-    before = read_catalogue(images.parent).checksum
-    shutil.rmtree(images / "second")
-    add_patch(images, "second", ["Pastures"])
-    assert read_catalogue(images.parent).checksum != before
+class TestV1(ArchiveSuite):
+    kind = Kind(
+        "BigEarthNet v1",
+        without_row="no labels",
+        without_files="missing file: B09",
+        alone={"files": "no patch to pack"},
+        images=IMAGES,
+        tells=(),
+        in_circles={"no labels": ["up"]},
+    )
 
+    @classmethod
+    def table(cls, patches: Sequence[Made]) -> Content:
+        return {
+            f"{IMAGES}/{p.name}/{p.name}_labels_metadata.json": json.dumps({"labels": p.labels}).encode()
+            for p in patches
+        }
 
-def test_bands_are_chosen_by_name(images: Path) -> None:
-    layout = read_catalogue(images, bands="rgb").layout
-    assert [(band.name, band.size) for band in layout.bands] == [("B04", 120), ("B03", 120), ("B02", 120)]
-    with pytest.raises(BandError, match='unknown band "B10"'):
-        read_catalogue(images, bands="B10")
+    @classmethod
+    def files(cls, patch: Made) -> dict[str, Sizes]:
+        place = f"{IMAGES}/{patch.name}/{patch.name}"
+        return {f"{place}_{band}.tif": {band: size} for band, size in cls.kind.sizes.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.archives.bigearthnet_v2 import IMAGES, METADATA
 from pipelines.archives.catalogue import SPLITS, Catalogue
 from pipelines.archives.detect import read_archive
 from pipelines.archives.labelled import TABLE
@@ -20,6 +18,7 @@ from pipelines.errors import ArchiveError, BandError, SettingsError
 from pipelines.location import locate
 from pipelines.settings import IngestSettings
 from tests.fakes import geotiff
+from tests.pipelines.archives.archive_suite import facts_of
 
 CLASSES = ("ash", "beech", "oak", "pine")
 FILES = 240
@@ -27,12 +26,6 @@ FILES = 240
 
 def read_catalogue(source: Path | str, **more: object) -> Catalogue:
     return read_archive(IngestSettings.parse({"source": source, "out": "unused", **more}))
-
-
-def facts_of(catalogue: Catalogue) -> list[tuple[str, str, list[int]]]:
-    """What is packed, in order: each patch's id, split and labels."""
-    rows = catalogue.rows
-    return list(zip(rows["patch_id"], rows["split"], catalogue.labels.tolist(), strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -45,15 +38,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).write_bytes(data)
     pd.DataFrame(rows, columns=["file", "label"]).to_csv(folder / TABLE, index=False)
     return folder
-
-
-def shuffled(folder: Path, copy: Path) -> Path:
-    """The same files under a table in another order."""
-    copy.mkdir()
-    for file in folder.glob("*.tif"):
-        (copy / file.name).symlink_to(file)
-    pd.read_csv(folder / TABLE).sample(frac=1, random_state=5).to_csv(copy / TABLE, index=False)
-    return copy
 
 
 @pytest.mark.parametrize(
@@ -74,20 +58,6 @@ def test_every_kind_of_real_archive_is_told(real_data: Path, kind: str, rows: in
     assert catalogue.rows["patch_id"].is_unique
 
 
-def test_the_archives_own_split_is_kept_unless_another_is_asked_for(archive: Path) -> None:
-    table = pd.read_parquet(archive / METADATA).set_index("patch_id")["split"].to_dict()
-
-    def split_of(split: str) -> dict[str, str]:
-        rows = read_catalogue(archive, split=split).rows
-        return dict(zip(rows["patch_id"], rows["split"], strict=True))
-
-    assert split_of("auto") == split_of("official") == table
-    dealt = split_of("balanced")
-    assert dealt.keys() == table.keys()
-    assert dealt != table
-    assert pd.Series(dealt).value_counts().to_dict() == {"train": 67, "validation": 15, "test": 14}
-
-
 def test_a_folder_without_a_split_is_dealt_one(folder: Path) -> None:
     catalogue = read_catalogue(folder)
     assert catalogue.rows["split"].value_counts().to_dict() == {"train": 168, "validation": 36, "test": 36}
@@ -100,51 +70,10 @@ def test_a_folder_without_a_split_is_dealt_one(folder: Path) -> None:
         read_catalogue(folder, split="official")
 
 
-@pytest.mark.parametrize(("subset", "size"), [("10%", 24), ("0.5%", 1), ("33", 33), ("100%", FILES), ("240", FILES)])
-def test_a_subset_has_the_size_that_was_asked_for(folder: Path, subset: str, size: int) -> None:
-    whole, part = read_catalogue(folder), read_catalogue(folder, subset=subset)
-    assert len(part) == size
-    splits = dict(zip(whole.rows["patch_id"], whole.rows["split"], strict=True))
-    assert all(splits[patch_id] == split for patch_id, split, _ in facts_of(part))
-    assert part.label_names == whole.label_names
-    if size >= 24:
-        assert part.labels.any(axis=0).all()
-    assert part.others == frozenset(whole.rows["patch_id"]) - frozenset(part.rows["patch_id"])
-    assert part.dropped == whole.dropped == {}
-
-
 @pytest.mark.parametrize("subset", ["0", "0%", "241", "101%", "half", "-3", "", "1e2"])
 def test_a_subset_that_there_is_not_is_refused(folder: Path, subset: str) -> None:
     with pytest.raises(SettingsError):
         read_catalogue(folder, subset=subset)
-
-
-def archive_shuffled(archive: Path, copy: Path) -> Path:
-    """The same images under a table in another order."""
-    copy.mkdir()
-    (copy / IMAGES).symlink_to(archive / IMAGES)
-    for path in archive.glob("*.parquet"):
-        shutil.copy(path, copy / path.name)
-    rows = pd.read_parquet(archive / METADATA)
-    rows.sample(frac=1, random_state=5).reset_index(drop=True).to_parquet(copy / METADATA)
-    return copy
-
-
-CHOICES = [{}, {"subset": "20%"}, {"split": "balanced"}, {"split": "balanced", "subset": "30"}]
-
-
-@pytest.mark.parametrize("choice", CHOICES)
-def test_one_seed_gives_one_order_whatever_the_order_of_the_table(
-    folder: Path, archive: Path, tmp_path: Path, choice: dict[str, str]
-) -> None:
-    others = {folder: shuffled(folder, tmp_path / "folder"), archive: archive_shuffled(archive, tmp_path / "archive")}
-    for source, other in others.items():
-        first = facts_of(read_catalogue(source, **choice))
-        assert first == facts_of(read_catalogue(source, **choice)) == facts_of(read_catalogue(other, **choice))
-        again = facts_of(read_catalogue(source, seed=1, **choice))
-        assert again != first
-        if not choice and source is archive:
-            assert sorted(again) == sorted(first)
 
 
 def test_patches_are_packed_in_no_order_of_theirs(folder: Path) -> None:
@@ -169,18 +98,6 @@ def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
     }.items():
         with pytest.raises(ArchiveError, match=said):
             read_catalogue(tmp_path / name)
-
-
-def test_links_that_run_in_circles_are_counted_and_not_followed(real_data: Path, tmp_path: Path) -> None:
-    source = Path(shutil.copytree(real_data / "bigearthnet-v2", tmp_path / "archive"))
-    whole = read_catalogue(source)
-    (source / IMAGES / "up").symlink_to(source)
-    tile = next(path for path in (source / IMAGES).iterdir() if path.is_dir())
-    (tile / "self").symlink_to(tile / "self")
-    (tile / "tile").symlink_to(tile)
-    looped = read_catalogue(source)
-    assert facts_of(looped) == facts_of(whole)
-    assert looped.dropped["no metadata row"] == sorted([IMAGES, "tile"])
 
 
 @pytest.mark.parametrize("bands", ["B04,B8", "", "B04,B04", "rgb,B08", "B10"])

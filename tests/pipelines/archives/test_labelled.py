@@ -16,6 +16,7 @@ from pipelines.errors import ArchiveError, BandError, SettingsError
 from pipelines.labels import LABEL_NAMES, decode_labels
 from pipelines.settings import IngestSettings
 from tests.fakes import geotiff
+from tests.pipelines.archives.archive_suite import ArchiveSuite, Content, Kind, Made, Sizes
 
 EUROSAT = "B01,B02,B03,B04,B05,B06,B07,B08,B09,B10,B11,B12,B8A"
 BANDS = ("red", "green", "nir")
@@ -101,20 +102,6 @@ def test_tables_as_people_write_them(folder: Path, form: str, newline: str) -> N
     assert found == {"a": (first,), "b": (second,)}
 
 
-def test_split_and_country_are_the_tables(folder: Path) -> None:
-    lines = ("a,oak,train,Austria", "b,ash,test,", "deep/d,oak,validation,Finland")
-    rows = read_catalogue(table(folder, "file,label,split,country", *lines)).rows.set_index("patch_id")
-    assert dict(rows["split"]) == {"a": "train", "b": "test", "deep/d": "validation"}
-    assert dict(rows["country"]) == {"a": "Austria", "b": "", "deep/d": "Finland"}
-
-
-def test_rows_without_files_and_files_without_rows_are_counted(folder: Path) -> None:
-    (folder / "readme.txt").write_text("not a patch")
-    catalogue = read_catalogue(table(folder, "file,label", "a,oak", "b,ash", "z.tif,oak", "deep/a,ash"))
-    assert catalogue.dropped == {"missing file": ["deep/a", "z"], "no row in the table": ["deep/d", "deep/er/c"]}
-    assert sorted(catalogue.rows["patch_id"]) == ["a", "b"]
-
-
 WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "nothing": ((), "columns are none"),
     "no header": (("a.tif,oak", "b,ash"), "columns are a.tif, oak. Give labels.csv the columns file and label"),
@@ -177,13 +164,6 @@ def test_links_are_followed_to_files_and_not_to_folders(folder: Path, tmp_path: 
     assert sorted(catalogue.rows["patch_id"]) == ["a", "b", "e"]
     assert catalogue.dropped["missing file"] == ["deep/up/a", "more/e"]
     assert catalogue.dropped["no row in the table"] == ["deep/d", "deep/er/c"]
-
-
-def test_empty_folder_and_folder_without_files(tmp_path: Path) -> None:
-    with pytest.raises(ArchiveError, match="no archive here"):
-        read_catalogue(tmp_path)
-    with pytest.raises(ArchiveError, match="no file of the table is there"):
-        read_catalogue(table(tmp_path, "file,label", "a,oak", "b,ash"))
 
 
 def test_files_that_describe_their_bands_need_no_names(folder: Path) -> None:
@@ -309,3 +289,24 @@ def test_real_eurosat(real_data: Path) -> None:
 def test_names_are_for_files_that_have_none(real_data: Path) -> None:
     with pytest.raises(SettingsError, match="BigEarthNet's bands have names"):
         read_catalogue(real_data / "bigearthnet-v2", names="B04")
+
+
+class TestLabelled(ArchiveSuite):
+    kind = Kind(
+        "labelled folder",
+        without_row="no row in the table",
+        without_files="missing file",
+        alone={"table": "no file of the table is there", "files": "no archive here"},
+        sizes={"B09": 20, "B05": 20},
+        of_band="",
+        wrong_type="pixels are fractions, not digital numbers",
+    )
+
+    @classmethod
+    def table(cls, patches: Sequence[Made]) -> Content:
+        lines = [f"{each.name},{'|'.join(each.labels)},{each.split},{each.country}" for each in patches]
+        return {TABLE: "\n".join(["file,labels,split,country", *lines]).encode()}
+
+    @classmethod
+    def files(cls, patch: Made) -> dict[str, Sizes]:
+        return {f"{patch.name}.tif": cls.kind.sizes}
