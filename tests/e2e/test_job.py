@@ -17,6 +17,8 @@ from tests.ray_head import RAY, ray_head
 from tune.settings import Scheduler, SearchSettings, Space
 from tune.study import BEST, open_study
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

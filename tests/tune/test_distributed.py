@@ -47,6 +47,7 @@ def rows_of(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run / "logs" / "epochs.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_two_workers_learn_what_one_does_though_one_is_killed(dataset: Path, tmp_path: Path) -> None:
     """Without batch norm, dropout and augmentation nothing but rounding differs. And they listen on loopback only."""
     same = {"model": "vit_tiny_patch16_224", "augment": {"flips": False}, "learning_rate": 1e-4, "feed": "streamed"}

@@ -155,6 +155,7 @@ def test_study_can_be_listed_and_read(searched: tuple[SearchSettings, Study, str
         open_study(settings.experiments, "smal")
 
 
+@pytest.mark.slow
 def test_streaming_trials_that_hold_every_cpu_run_to_the_end(
     real_data: Path, ray_session: None, tmp_path: Path
 ) -> None:
@@ -243,6 +244,7 @@ def test_time_budget_ends_the_trials_under_way(bright: Path, tmp_path: Path) -> 
     assert check_bundle(settings.folder / BEST)
 
 
+@pytest.mark.slow
 def test_killed_search_resumes_and_does_what_it_owes(bright: Path, tmp_path: Path) -> None:
     """kill -9 of the driver after the first finished trial: that trial stays, the others are run."""
     more = {"epochs": 15, "trials": 5, "concurrent": 1, "scheduler": Scheduler(name="fifo")}

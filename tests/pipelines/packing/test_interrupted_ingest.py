@@ -21,6 +21,8 @@ from pipelines.settings import IngestSettings
 from tests.ray_head import ray_head
 from tests.small_disk import grow, small_disk
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 KILLS = 10
 SMALL: dict[str, object] = {"bands": "rgb", "rows_per_part": 4}

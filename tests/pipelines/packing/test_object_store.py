@@ -99,6 +99,7 @@ def landsweep(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "landsweep", "data", *map(str, arguments)]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_from_a_store_to_a_store(
     small_archive: Path,
