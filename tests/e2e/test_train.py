@@ -24,7 +24,9 @@ def threads_as_before() -> Iterator[None]:
 
 
 def run(*arguments: object) -> Result:
-    ended = CliRunner().invoke(landsweep.command_line(), [str(each) for each in arguments], env={"COLUMNS": "300", "TERM": "dumb"})
+    ended = CliRunner().invoke(
+        landsweep.command_line(), [str(each) for each in arguments], env={"COLUMNS": "300", "TERM": "dumb"}
+    )
     if ended.exception and not isinstance(ended.exception, SystemExit):
         raise ended.exception
     return ended
