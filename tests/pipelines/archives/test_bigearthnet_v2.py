@@ -23,7 +23,7 @@ from pipelines.archives.detect import read_archive
 from pipelines.errors import ArchiveError
 from pipelines.packing.ingest import ingest
 from pipelines.settings import IngestSettings
-from tests.pipelines.archives.archive_suite import PATCHES, ArchiveSuite, Content, Kind, Made, Sizes
+from tests.pipelines.archives.archive_suite import PATCHES, ArchiveSuite, Content, Kind, Made, Sizes, check
 
 
 def read_catalogue(source: Path) -> Catalogue:
@@ -54,6 +54,7 @@ def test_every_patch_is_packed_or_counted(archive: Path) -> None:
 
 def test_real_archive(real_data: Path) -> None:
     catalogue = read_catalogue(real_data / "bigearthnet-v2")
+    check(catalogue)
     assert len(catalogue.rows) == 17
     assert {reason: len(ids) for reason, ids in catalogue.dropped.items()} == {"cloud or shadow": 2, "seasonal snow": 3}
 

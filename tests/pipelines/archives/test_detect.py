@@ -40,24 +40,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
-    ("kind", "rows", "dropped", "classes"),
-    [
-        ("bigearthnet-v2", 17, 5, 19),
-        ("bigearthnet-v1", 62, 0, 19),
-        ("stacks", 5, 0, 19),
-        ("eurosat-ms", 700, 0, 10),
-    ],
-)
-def test_every_kind_of_real_archive_is_told(real_data: Path, kind: str, rows: int, dropped: int, classes: int) -> None:
-    more = {"names": ",".join(f"band{number}" for number in range(13))} if kind == "eurosat-ms" else {}
-    catalogue = read_catalogue(real_data / kind, **more)
-    assert (len(catalogue), sum(map(len, catalogue.dropped.values()))) == (rows, dropped)
-    assert catalogue.labels.shape == (rows, classes) == (rows, len(catalogue.label_names))
-    assert set(catalogue.rows["split"]) <= set(SPLITS)
-    assert catalogue.rows["patch_id"].is_unique
-
-
 def test_a_folder_without_a_split_is_dealt_one(folder: Path) -> None:
     catalogue = read_catalogue(folder)
     assert catalogue.rows["split"].value_counts().to_dict() == {"train": 168, "validation": 36, "test": 36}
@@ -66,8 +48,6 @@ def test_a_folder_without_a_split_is_dealt_one(folder: Path) -> None:
         counts = catalogue.labels[catalogue.rows["split"] == split].sum(axis=0)
         assert (abs(counts - share * catalogue.labels.sum(axis=0)) < 1).all()
     assert facts_of(read_catalogue(folder, split="balanced")) == facts_of(catalogue)
-    with pytest.raises(SettingsError, match=r"no split of its own\. Use --split balanced"):
-        read_catalogue(folder, split="official")
 
 
 @pytest.mark.parametrize("subset", ["0", "0%", "241", "101%", "half", "-3", "", "1e2"])

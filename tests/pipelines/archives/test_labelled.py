@@ -16,7 +16,7 @@ from pipelines.errors import ArchiveError, BandError, SettingsError
 from pipelines.labels import LABEL_NAMES, decode_labels
 from pipelines.settings import IngestSettings
 from tests.fakes import geotiff
-from tests.pipelines.archives.archive_suite import ArchiveSuite, Content, Kind, Made, Sizes
+from tests.pipelines.archives.archive_suite import ArchiveSuite, Content, Kind, Made, Sizes, check
 
 EUROSAT = "B01,B02,B03,B04,B05,B06,B07,B08,B09,B10,B11,B12,B8A"
 BANDS = ("red", "green", "nir")
@@ -265,6 +265,7 @@ def test_folder_of_files_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
 
 def test_real_stacks(real_data: Path) -> None:
     catalogue = read_catalogue(real_data / "stacks")
+    check(catalogue)
     assert (len(catalogue), catalogue.dropped, catalogue.label_names) == (5, {}, LABEL_NAMES)
     assert [(band.name, band.size) for band in catalogue.layout.bands] == [(name, 120) for name in ALL_BANDS]
     assert catalogue.labels.sum() > 10
@@ -278,6 +279,7 @@ def test_real_eurosat(real_data: Path) -> None:
     with pytest.raises(BandError, match=r"have 13 bands and do not name them\. Name all 13 in file order"):
         read_catalogue(source)
     catalogue = read_catalogue(source, bands=EUROSAT)
+    check(catalogue)
     assert (len(catalogue), catalogue.dropped, len(catalogue.label_names)) == (700, {}, 10)
     assert catalogue.labels.sum(axis=0).tolist() == [70] * 10
     assert (catalogue.labels.sum(axis=1) == 1).all()
