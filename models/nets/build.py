@@ -57,9 +57,12 @@ class ReflectanceNet(nn.Module):
         """What the backbone sees of digital numbers (batch, bands, size, size): normalised, padded by reflection.
 
         Raises:
+            BandError: the net is built for another number of bands.
             SettingsError: the net is built for patches of another size.
         """
-        size = images.shape[-1]
+        bands, size = images.shape[1], images.shape[-1]
+        if bands != self.mean.shape[1]:  # one would be taken for each of them
+            raise BandError(f"the patches have {bands} bands, and the net takes {self.mean.shape[1]}")
         if self.recipe.image_size not in (0, size):
             raise SettingsError(
                 f"the net is built for patches of {self.recipe.image_size} px, not {size}",
