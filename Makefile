@@ -16,7 +16,7 @@ demo: env ## run the whole path, then leave the web page up until Ctrl-C
 
 test: dev ## run all tests but the slow ones
 	@echo "==> Tests (about 10 minutes on 2 cores; make test-all runs the slow ones too)"
-	@$(PYTEST) -n 2 --dist loadgroup -m "not slow" $(ARGS)
+	@$(PYTEST) -n 2 --dist loadscope -m "not slow" $(ARGS)
 
 test-slow: dev ## run the tests that kill, soak or need minutes each
 	@echo "==> Slow tests (about 10 minutes on 2 cores)"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from pipelines import cluster
+from tests.side_by_side import Groups, check_places
 
 OF_A_SHELL = {
     "RAY_ADDRESS", "RAY_API_SERVER_ADDRESS",  # somebody's running cluster
@@ -24,7 +26,9 @@ for _name in [name for name in os.environ if name.upper() in OF_A_SHELL]:
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a machine with a GPU runs the same tests, bit for bit as they ask for it
 os.environ["MATPLOTLIBRC"] = os.devnull  # and draws with nobody's own fonts and sizes
 cluster.prepare()  # before anything imports ray
-pytest.register_assert_rewrite("tests.pipelines", "tests.models")  # so that suites say what differs, as tests do
+pytest.register_assert_rewrite(
+    "tests.pipelines", "tests.models", "tests.doors"
+)  # so that suites say what differs, as tests do
 
 # How fast a machine draws examples and runs them is no fault of what is tested; pytest's timeout is the end of it.
 # Examples of one test share a folder, which each fills anew.
@@ -34,20 +38,15 @@ settings.load_profile("any machine")
 
 from pipelines.settings import IngestSettings, SampleSettings  # noqa: E402  after prepare()
 
-pytest.register_assert_rewrite("tests.doors")
-
-FIXTURES = {"ray_session": "ray", "trained": "trained"}
-"""What takes long to make is made once: all tests that want it are run by one process."""
-
 REAL = Path(__file__).parents[2] / "shared" / "data"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests pytest-xdist is to keep together: those of a costly fixture, else those of a file."""
-    for item in items:
-        wanted = getattr(item, "fixturenames", ())
-        group = next((name for fixture, name in FIXTURES.items() if fixture in wanted), str(item.path))
-        item.add_marker(pytest.mark.xdist_group(group))
+    check_places(items)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
+    return Groups(config, log)
 
 
 @pytest.fixture(scope="session")
