@@ -149,6 +149,7 @@ def test_port_in_use(verb: str, tmp_path: Path) -> None:
     assert not (tmp_path / "demo").exists()
 
 
+@pytest.mark.slow
 def test_serve_ends_when_a_service_manager_tells_it_to(bundle: Path, tmp_path: Path) -> None:
     """On Ctrl-C it ends as the demo does; see `test_demo`."""
     add_bundle(tmp_path / "registry", "land", bundle)

@@ -27,7 +27,7 @@ from tune.study import open_study
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.timeout(1800)  # the first of them waits for the whole demo
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # the first of them waits for the whole demo
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ EVERYTHING = {
 }
 
 
+@pytest.mark.slow
 def test_a_run_killed_within_an_epoch_resumes_to_the_very_same_weights(bright: Path, tmp_path: Path) -> None:
     """kill -9 of the whole process, stopped first so that it is certain where it stands."""
     train(settings_for(bright, tmp_path / "whole", **EVERYTHING))
