@@ -23,6 +23,8 @@ OF_A_SHELL = {
 
 for _name in [name for name in os.environ if name.upper() in OF_A_SHELL]:
     del os.environ[_name]
+if "PYTEST_XDIST_WORKER" in os.environ:  # processes side by side that each take all cores wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a machine with a GPU runs the same tests, bit for bit as they ask for it
 os.environ["MATPLOTLIBRC"] = os.devnull  # and draws with nobody's own fonts and sizes
 cluster.prepare()  # before anything imports ray

@@ -42,7 +42,8 @@ def test_every_setting_has_a_flag() -> None:
 def test_train_and_test(tmp_path: Path) -> None:
     data = write_bright(tmp_path / "shards", {"train": 48, "validation": 24, "test": 16})
     (tmp_path / "mine.yaml").write_text("epochs: 9\nbatch_size: 8\naugment:\n  rotation: 10\n  jitter: 0.1\n")
-    flags = ["--model", "landnet-s", "--bands", "B05,B04", "--epochs", 2, "--threads", 1, "--augment-rotation", 15]
+    flags = ["--model", "landnet-s", "--bands", "B05,B04", "--epochs", 2, "--threads", 1, "--explain", 0]
+    flags += ["--augment-rotation", 15]
     out = tmp_path / "run"
     trained = run("train", "--data", data, *flags, "--config", tmp_path / "mine.yaml", "--out", out, "--json")
     found = json.loads(trained.stdout)
