@@ -11,7 +11,7 @@ from typing import Any
 from ray.tune import Stopper
 
 
-class Budget(Stopper):  # type: ignore[misc]
+class Budget(Stopper):  # type: ignore[misc]  # ray ships no types
     """Ends all trials once so many seconds are over, from when Tune first asks.
 
     Args:

@@ -21,7 +21,7 @@ _SHOWN = 12
 _OPTIONAL = ("loss", "pretrained")
 
 
-class ProgressTable(Callback):  # type: ignore[misc]
+class ProgressTable(Callback):  # type: ignore[misc]  # ray ships no types
     """Shows the best trials and the running ones."""
 
     def __init__(self, settings: SearchSettings, console: Console) -> None:

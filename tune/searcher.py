@@ -24,7 +24,7 @@ from tune.space import define, first_points
 from tune.study import CURVES, RAY_TRIAL, REASON, SECONDS
 
 
-class StudySearcher(OptunaSearch):  # type: ignore[misc]
+class StudySearcher(OptunaSearch):  # type: ignore[misc]  # ray ships no types
     """OptunaSearch whose study is the record of truth: it is told before Tune counts the trial as finished."""
 
     def __init__(self, settings: SearchSettings, storage: optuna.storages.BaseStorage, known: int) -> None:
