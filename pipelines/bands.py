@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipelines.errors import BandError, nearest, shown
+from pipelines.spellings import find
 
 PATCH_METRES = 1200
 """Side of a BigEarthNet patch in metres."""
@@ -78,7 +79,7 @@ def is_coarse(name: str) -> bool:
 def parse_bands(spec: str, available: Sequence[str] = ALL_BANDS) -> tuple[str, ...]:
     """Turn a band set's name or a comma list into band names, in the order given.
 
-    `all` means every band the dataset has, whatever its nomenclature.
+    `all` means every band the dataset has, whatever its nomenclature. In a list any spelling of a band will do.
 
     Raises:
         BandError: a name is unknown, absent from the dataset, or given twice.
@@ -89,13 +90,14 @@ def parse_bands(spec: str, available: Sequence[str] = ALL_BANDS) -> tuple[str, .
     names = BAND_SETS.get(spec) or tuple(part.strip() for part in spec.split(",") if part.strip())
     if not names:
         raise BandError("no band given", where=repr(spec), hint=f"Name a set ({', '.join(BAND_SETS)}) or bands.")
-    for name in names:
+    meant = tuple(find(name, available) or name for name in names)
+    for name in meant:
         if name not in available:
             sets = "" if "," in spec else f" Band sets: {', '.join(BAND_SETS)}."
             raise BandError(
                 f'unknown band "{shown(name)}"', where=f'band set "{spec}"', hint=nearest(name, available) + sets
             )
-    if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+    if len(set(meant)) != len(meant):
+        twice = next(name for name in meant if meant.count(name) > 1)
         raise BandError(f'band "{twice}" is given twice', where=f'band set "{spec}"', hint="Name each band once.")
-    return names
+    return meant

@@ -29,7 +29,7 @@ def test_all_means_what_the_dataset_has() -> None:
 
 @pytest.mark.parametrize(
     ("spec", "said"),
-    [("B04,B8", 'Did you mean "B8A"?'), ("RGB!", "Band sets: all"), ("", "no band given"), ("B04,B04", "given twice")],
+    [("B04,B8B", 'Did you mean "B8A"?'), ("RGB!", "Band sets: all"), ("", "no band given"), ("B04,B04", "given twice")],
 )
 def test_wrong_bands_are_named(spec: str, said: str) -> None:
     with pytest.raises(BandError) as caught:
