@@ -34,7 +34,17 @@ from rich.table import Table
 from benchmarks.peers import read_bands
 from benchmarks.rounds import Rounds, Save, show
 from pipelines.bands import ALL_BANDS, BAND_SETS, SENTINEL2
-from pipelines.dataset.part_file import ROWS_PER_GROUP, decode_columns, join_planes, open_part, split_planes, write_part
+from pipelines.dataset.manifest import BandColumn
+from pipelines.dataset.part_file import (
+    HIGH,
+    LOW,
+    ROWS_PER_GROUP,
+    decode_columns,
+    join_planes,
+    open_part,
+    split_planes,
+    write_part,
+)
 
 Planes = list[NDArray[np.uint8]]
 Pixels = Mapping[str, NDArray[np.uint16]]
@@ -68,15 +78,19 @@ def _view(planes: Planes, size: int) -> NDArray[np.uint16]:
     return planes[0].view(np.uint16).reshape(-1, size, size)
 
 
+def _joined(low: NDArray[np.uint8], high: NDArray[np.uint8], size: int) -> NDArray[np.uint16]:
+    return join_planes({LOW: low, HIGH: high}, "uint16", size)
+
+
 def _halves(planes: Planes, size: int) -> NDArray[np.uint16]:
-    return join_planes(planes[0][:, : size * size], planes[0][:, size * size :], size)
+    return _joined(planes[0][:, : size * size], planes[0][:, size * size :], size)
 
 
 PLAIN = Form(
     lambda array: [array.reshape(len(array), -1).view(np.uint8)], lambda planes, size: _view(planes, size).copy()
 )
-JOINED = Form(lambda array: [np.concatenate(split_planes(array), axis=1)], _halves)
-APART = Form(lambda array: list(split_planes(array)), lambda planes, size: join_planes(planes[0], planes[1], size))
+JOINED = Form(lambda array: [np.concatenate(list(split_planes(array).values()), axis=1)], _halves)
+APART = Form(lambda array: list(split_planes(array).values()), lambda planes, size: _joined(*planes, size))
 STEPS = Form(lambda array: PLAIN.split(fold(array)), lambda planes, size: unfold(_view(planes, size)))
 STEPS_JOINED = Form(lambda array: JOINED.split(fold(array)), lambda planes, size: unfold(_halves(planes, size)))
 STEPS_APART = Form(lambda array: APART.split(fold(array)), lambda planes, size: unfold(APART.join(planes, size)))
@@ -145,14 +159,21 @@ def ways(pixels: Pixels, folder: Path) -> dict[str, Way]:
         found[name] = Way(put, partial(read, path, form=form, columns=len(codecs)), path)
     rows = len(pixels[ALL_BANDS[0]])
     texts: dict[str, Any] = {key: [f"{key} {row}" for row in range(rows)] for key in ("patch_id", "country", "crs")}
-    columns = texts | {"x": [0.0] * rows, "y": [0.0] * rows, "labels": np.eye(rows, 19, dtype=np.uint8)}
+    columns = texts | {
+        "x": [0.0] * rows,
+        "y": [0.0] * rows,
+        "nodata": [0.0] * rows,
+        "labels": np.eye(rows, 19, dtype=np.uint8),
+    }
     file = "ours.parquet"
     part = write_part(folder, file, columns, pixels)
 
     def take(bands: Sequence[str]) -> list[dict[str, NDArray[Any]]]:
-        sizes = {band: SENTINEL2[band].size for band in bands}
+        described = {band: BandColumn(name=band, size=SENTINEL2[band].size) for band in bands}
         opened = open_part(folder, part)
-        return [decode_columns(opened.read([*bands, "labels"], group), sizes) for group in range(len(opened.groups))]
+        return [
+            decode_columns(opened.read([*bands, "labels"], group), described) for group in range(len(opened.groups))
+        ]
 
     found[OURS] = Way(lambda: write_part(folder, file, columns, pixels), take, folder / file)
     return found

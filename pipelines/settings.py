@@ -189,6 +189,13 @@ class IngestSettings(Settings):
         default="auto", description="official: the archive's own; balanced: 70/15/15; auto: its own if it has one"
     )
     seed: int = Field(default=0, ge=0, description="of the subset, the balanced split and the order of packing")
+    scale: float | None = Field(default=None, gt=0, description="of numbers whose files declare none, to the unit")
+    offset: float | None = Field(default=None, description="of numbers whose files declare none, in the unit")
+    nodata: float | None = Field(default=None, description="number that stands for no data where files declare none")
+    unit: str = Field(default="", description="of the numbers, scaled: such as reflectance, or dB")
+    max_nodata: float = Field(
+        default=0.25, ge=0, le=1, description="share without data from which on a patch is left out"
+    )
     rows_per_part: int = Field(default=256, ge=1, le=8192, description="patches in one Parquet part")
     max_bad: float = Field(default=0.01, ge=0, le=1, description="share of unreadable patches that stops the job")
     resume: bool = Field(default=False, description="go on with an interrupted ingest of the same source")

@@ -162,6 +162,7 @@ def write_dataset(folder: Path, rows: int, *, sizes: dict[str, int], rows_per_pa
             "crs": ["EPSG:32633"] * len(here),
             "x": here.astype(float),
             "y": here.astype(float),
+            "nodata": np.zeros(len(here)),
             "labels": whole["labels"][here],
         }
         pixels = {band: whole[band][here] for band in sizes}

@@ -15,13 +15,14 @@ from pipelines.archives.bigearthnet_v1 import is_v1, read_v1
 from pipelines.archives.bigearthnet_v2 import is_v2, read_v2
 from pipelines.archives.catalogue import SPLITS, Catalogue
 from pipelines.archives.labelled import TABLE, read_labelled
-from pipelines.archives.patch_files import Layout
+from pipelines.archives.patch_files import Layout, Told
 from pipelines.archives.split import deal_splits
 from pipelines.archives.subset import draw_subset, parse_subset
 from pipelines.bands import SENTINEL2, parse_bands
 from pipelines.dataset.manifest import BandColumn
 from pipelines.errors import ArchiveError, SettingsError
 from pipelines.location import Location, locate, reach
+from pipelines.pixels.encoding import REFLECTANCE
 from pipelines.settings import IngestSettings
 
 
@@ -48,11 +49,12 @@ def read_archive(settings: IngestSettings) -> Catalogue:
 
 def _read(source: Location, settings: IngestSettings) -> Catalogue:
     if (source / TABLE).is_file():
-        return read_labelled(source, settings.bands, _list(settings.names))
+        return read_labelled(source, settings.bands, _list(settings.names), told_by(settings))
     if settings.names:
         raise SettingsError("BigEarthNet's bands have names", where="names", hint="Leave it out.")
     bands = parse_bands(settings.bands)
-    layout = Layout(kind="files", bands=[BandColumn(name=band, size=SENTINEL2[band].size) for band in bands])
+    columns = [BandColumn(name=band, size=SENTINEL2[band].size, numbers=REFLECTANCE) for band in bands]
+    layout = Layout(kind="files", bands=columns)
     if is_v2(source):
         return read_v2(source, layout)
     if is_v1(source):
@@ -82,6 +84,11 @@ def _subset(catalogue: Catalogue, settings: IngestSettings) -> Catalogue:
     countries = pd.factorize(catalogue.rows["country"])[0]
     drawn = draw_subset(catalogue.labels, splits, size, settings.seed, within=countries)
     return replace(catalogue.take(drawn), others=frozenset(catalogue.rows["patch_id"].drop(drawn)))
+
+
+def told_by(settings: IngestSettings) -> Told:
+    """What the settings say of the files' numbers."""
+    return Told(scale=settings.scale, offset=settings.offset, nodata=settings.nodata, unit=settings.unit)
 
 
 def _list(text: str) -> tuple[str, ...]:

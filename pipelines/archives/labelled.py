@@ -26,16 +26,19 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.archives.catalogue import SPLITS, Catalogue, Dropped, drop
-from pipelines.archives.patch_files import Layout
+from pipelines.archives.numbers import settle
+from pipelines.archives.patch_files import Layout, Told
 from pipelines.bands import ALL_BANDS, BAND_SETS, parse_bands
 from pipelines.dataset.manifest import BandColumn
 from pipelines.errors import ArchiveError, BandError, PatchError, nearest
 from pipelines.labels import LABEL_NAMES, encode_many
 from pipelines.location import Location, fetcher, files_below
-from pipelines.pixels.raster import read_raster
+from pipelines.pixels.raster import Raster, read_raster
 
 TABLE = "labels.csv"
 SEPARATOR = "|"
+
+NOTHING_TOLD = Told()
 
 _ENDINGS = (".tif", ".tiff")
 _LOOKED_AT = 64  # files from which bands and size are told
@@ -43,13 +46,14 @@ _TAKEN = ("patch_id", "country", "crs", "x", "y", "labels")  # columns of a part
 _HINT = f"Give {TABLE} the columns file and label, or file and labels (with {SEPARATOR} between them)."
 
 
-def read_labelled(source: Location, bands: str, names: Sequence[str]) -> Catalogue:
+def read_labelled(source: Location, bands: str, names: Sequence[str], told: Told = NOTHING_TOLD) -> Catalogue:
     """Read the table, and look at some files for their bands and size.
 
     Args:
         source: the folder.
         bands: the band set to pack; where files do not name their bands, a list of as many names them all.
         names: what the bands of such files are, in file order; empty where nothing was said.
+        told: what the files' numbers mean, where they do not say.
 
     Raises:
         ArchiveError: the table is missing or contradicts itself, or no file can be read.
@@ -77,7 +81,7 @@ def read_labelled(source: Location, bands: str, names: Sequence[str]) -> Catalog
     return Catalogue(
         kind="labelled folder",
         root=source,
-        layout=_layout(source, list(files), bands, names),
+        layout=_layout(source, list(files), bands, names, told),
         rows=rows,
         labels=labels,
         label_names=label_names,
@@ -169,16 +173,18 @@ def _encode(table: pd.DataFrame, path: Location) -> tuple[NDArray[np.uint8], tup
     return encode_many(pa.array(table["labels"].tolist(), pa.list_(pa.string())), known), known
 
 
-def _layout(source: Location, files: list[str], bands: str, names: Sequence[str]) -> Layout:
+def _layout(source: Location, files: list[str], bands: str, names: Sequence[str], told: Told) -> Layout:
     """What most of some files, from all over the folder, have in common."""
     fetch = fetcher(source)
     forms: Counter[tuple[tuple[int, ...], tuple[str, ...] | None]] = Counter()
+    seen: list[Raster] = []
     for file in sorted(files)[:: -(-len(files) // _LOOKED_AT)]:
         try:
             raster = read_raster(fetch(file))
         except (PatchError, OSError):
             continue
         forms[raster.pixels.shape, raster.names] += 1
+        seen.append(raster)
     if not forms:
         raise ArchiveError("none of the files can be read", where=str(source), hint="They must be GeoTIFFs.")
     ((count, height, width), described), _ = forms.most_common(1)[0]
@@ -193,7 +199,16 @@ def _layout(source: Location, files: list[str], bands: str, names: Sequence[str]
     _check_names(known, count)
     chosen = known if _listed(bands) == known else parse_bands(bands, known)
     given = [] if described else list(known)
-    return Layout(kind="stack", bands=[BandColumn(name=band, size=height) for band in chosen], names=given)
+    alike = [raster for raster in seen if raster.pixels.shape[0] == count and (raster.names or known) == known]
+    places = [known.index(band) for band in chosen]
+    files_bands = [
+        {band: told.of(raster.band(place)) for band, place in zip(chosen, places, strict=True)} for raster in alike
+    ]
+    numbers = settle(files_bands, told)
+    columns = [BandColumn(name=band, size=height, numbers=numbers.encodings[band]) for band in chosen]
+    return Layout(
+        kind="stack", bands=columns, names=given, undeclared=numbers.undeclared, mixed=numbers.mixed, told=told
+    )
 
 
 def _listed(bands: str) -> tuple[str, ...]:

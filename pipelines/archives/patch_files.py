@@ -7,15 +7,15 @@ object store or a tar. Flows out: a `Patch`, or a PatchError with the reason for
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from pipelines.dataset.manifest import BandColumn
 from pipelines.errors import PatchError
+from pipelines.pixels.encoding import Line, Measured, share_of
 from pipelines.pixels.patch import Patch
 from pipelines.pixels.plain_tiff import Bounds
 from pipelines.pixels.raster import Raster, read_raster
@@ -31,6 +31,26 @@ ONE_FILE = {errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP,
 """What is wrong with one file; anything else is wrong with the machine, and no reason to leave a patch out."""
 
 
+class Told(Settings):
+    """What the user says of numbers that say nothing themselves."""
+
+    scale: float | None = Field(default=None, description="of files that declare none")
+    offset: float | None = Field(default=None, description="of files that declare none")
+    nodata: float | None = Field(default=None, description="number that stands for no data where none is declared")
+    unit: str = Field(default="", description="of the numbers, scaled")
+
+    def of(self, measured: Measured) -> Measured:
+        """A band with what is told of it, where its file does not say it."""
+        line = None
+        if self.scale is not None or self.offset is not None:
+            line = Line(1.0 if self.scale is None else self.scale, self.offset or 0.0)
+        holes = measured.holes
+        if holes is None and self.nodata is not None:
+            found = measured.numbers == self.nodata
+            holes = found if found.any() else None
+        return Measured(measured.numbers, holes, measured.line or line)
+
+
 class Layout(Settings):
     """Where a patch's bands are.
 
@@ -40,6 +60,9 @@ class Layout(Settings):
     kind: Literal["files", "stack"]
     bands: list[BandColumn] = Field(description="what is read, in this order")
     names: list[str] = Field(default=[], description="bands of a stack in file order, where it does not name them")
+    undeclared: bool = Field(default=True, description="whether files may leave unsaid what their numbers mean")
+    mixed: bool = Field(default=False, description="whether some files say it and some do not")
+    told: Told = Field(default=Told(), description="of a stack's numbers")
 
 
 def read_patch(layout: Layout, place: str, fetch: Fetch) -> Patch:
@@ -54,23 +77,20 @@ def read_patch(layout: Layout, place: str, fetch: Fetch) -> Patch:
 
 def _read_files(layout: Layout, place: str, fetch: Fetch) -> Patch:
     stem = f"{place}/{place.rsplit('/', 1)[-1]}"
-    pixels: dict[str, NDArray[np.uint16]] = {}
-    crs, bounds, blank = "", None, True
+    found: dict[BandColumn, Measured] = {}
+    crs, bounds = "", None
     for band in layout.bands:
         raster = _fetch_raster(f"{stem}_{band.name}.tif", fetch, band.name)
         if raster.pixels.shape != (1, band.size, band.size):
             raise PatchError("wrong size", where=band.name)
         if raster.pixels.dtype != np.uint16:
             raise PatchError("wrong type", where=band.name)
-        pixels[band.name] = raster.pixels[0]
-        blank = blank and _is_blank(raster.pixels, raster.nodata)
-        if len(pixels) == 1:
+        found[band] = raster.band(0)
+        if len(found) == 1:
             crs, bounds = raster.crs, raster.bounds
         elif raster.crs != crs or not _same_place(raster.bounds, bounds):
             raise PatchError("bands lie in different places", where=band.name)
-    if blank:
-        raise _blank()
-    return Patch(pixels, crs, bounds)
+    return _patch(found, crs, bounds, ())
 
 
 def _fetch_raster(file: str, fetch: Fetch, band: str = "") -> Raster:
@@ -99,32 +119,41 @@ def _read_stack(layout: Layout, place: str, fetch: Fetch) -> Patch:
         raise PatchError("wrong bands")
     if any(raster.pixels.shape[1:] != (band.size, band.size) for band in layout.bands):
         raise PatchError("wrong size")
-    arrays = {band.name: raster.pixels[names.index(band.name)] for band in layout.bands}
-    if all(_is_blank(array, raster.nodata) for array in arrays.values()):
-        raise _blank()
-    return Patch({name: _whole_numbers(array) for name, array in arrays.items()}, raster.crs, raster.bounds)
+    found = {band: layout.told.of(raster.band(names.index(band.name))) for band in layout.bands}
+    if not layout.undeclared and any(measured.line is None for measured in found.values()):
+        raise PatchError("no scale is declared, as the others do")
+    return _patch(found, raster.crs, raster.bounds, tuple(_notes(found, layout)))
 
 
-def _is_blank(array: NDArray[Any], nodata: float | None) -> bool:
-    """Whether there is nothing but 0, or nothing but what the file calls no data."""
-    return not array.any() or (nodata is not None and bool((array == nodata).all()))
+def _patch(found: Mapping[BandColumn, Measured], crs: str, bounds: Bounds | None, notes: tuple[str, ...]) -> Patch:
+    """A patch with its bands' numbers as the dataset has them."""
+    if all(map(_is_blank, found.values())):
+        raise PatchError("all pixels are empty")
+    pixels = {band.name: band.numbers.store(measured) for band, measured in found.items()}
+    nodata = max(share_of(band.numbers.holes(pixels[band.name])) for band in found)
+    return Patch(pixels, crs, bounds, notes, nodata)
 
 
-def _blank() -> PatchError:
-    return PatchError("all pixels are empty")
+def _notes(found: Mapping[BandColumn, Measured], layout: Layout) -> Iterator[str]:
+    """What was done to a file's numbers, and what was taken for granted, to be counted."""
+    lines = {measured.line for measured in found.values() if measured.line}
+    mine = {band.numbers.line for band in layout.bands}
+    if lines and not lines <= mine:
+        yield f"declared {_said(lines)}, and brought to {_said(mine)}"
+    if not lines and layout.mixed:
+        yield f"declared no scale, and taken for {_said(mine)}"
+    if any(measured.numbers.dtype == np.float64 for measured in found.values()):
+        yield "float64, stored as float32"
 
 
-def _whole_numbers(array: NDArray[Any]) -> NDArray[np.uint16]:
-    """The same numbers as uint16; whatever would change a single one is refused."""
-    if array.dtype == np.uint16:
-        return array
-    if array.dtype.kind not in "uif":
-        raise PatchError(f"pixels are {array.dtype}")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise PatchError("pixels are NaN or infinite")
-    if array.min() < 0 or array.max() > np.iinfo(np.uint16).max:
-        raise PatchError("pixels do not fit 16 bits")
-    whole = array.astype(np.uint16)
-    if array.dtype.kind == "f" and not (whole == array).all():
-        raise PatchError("pixels are fractions, not digital numbers")
-    return whole
+def _said(lines: Iterable[Line]) -> str:
+    return " or ".join(sorted(map(str, lines)))
+
+
+def _is_blank(measured: Measured) -> bool:
+    """Whether there is nothing but 0, or nothing that was measured."""
+    holes = measured.holes
+    if measured.numbers.dtype.kind == "f":
+        lost = np.isnan(measured.numbers)
+        holes = lost if holes is None else holes | lost
+    return not measured.numbers.any() or (holes is not None and bool(holes.all()))

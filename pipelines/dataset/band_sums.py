@@ -1,12 +1,16 @@
-"""Whole-number sums of a band's pixels, from which its mean and deviation are made.
+"""Sums of a band's pixels, from which its mean and deviation are made.
 
-Flows in: uint16 pixels. Flows out: `BandSums`, which add up. They are exact, so it does not matter who sums what when:
-a resumed ingest ends in the same manifest to the last digit, and `data stats` finds the manifest's numbers again.
+Flows in: stored numbers, NaN where there is no data. Flows out: `BandSums`, which add up, without what is no data.
+
+Of whole numbers they are exact, so it does not matter who sums what when: a resumed ingest ends in the same manifest to
+the last digit, and `data stats` finds the manifest's numbers again. Of fractions they are float64 sums, each part's
+always the same; added in another order they differ in the last digits.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +21,11 @@ _BLOCK = 8  # patches whose numbers stay in a core's cache while they are summed
 
 
 class BandSums(Settings):
-    """How many pixels, the sum of their digital numbers, and the sum of the squares of these."""
+    """How many pixels, the sum of their numbers, and the sum of the squares of these."""
 
     pixels: int
-    total: int
-    squares: int
+    total: int | float
+    squares: int | float
 
     def __add__(self, other: BandSums) -> BandSums:
         return BandSums(
@@ -32,24 +36,39 @@ class BandSums(Settings):
 
     @property
     def mean(self) -> float:
-        """In digital numbers. Of no pixels there is none: ZeroDivisionError."""
+        """In stored numbers. Of no pixels there is none: ZeroDivisionError."""
         return self.total / self.pixels
 
     @property
     def std(self) -> float:
-        """The population's standard deviation, in digital numbers."""
+        """The population's standard deviation, in stored numbers."""
         return math.sqrt(max(self.pixels * self.squares - self.total * self.total, 0)) / self.pixels
 
 
 NOTHING = BandSums(pixels=0, total=0, squares=0)
 
 
-def sums_of(array: NDArray[np.uint16]) -> BandSums:
-    """Sums over all pixels of an array of shape (rows, size, size)."""
-    total = squares = 0
+def sums_of(array: NDArray[Any]) -> BandSums:
+    """Sums over all pixels of an array of shape (rows, size, size) that are not NaN.
+
+    Args:
+        array: of a type that a dataset stores; whole numbers are all taken for data.
+    """
+    add = _add_fractions if array.dtype.kind == "f" else _add_whole
+    found = NOTHING
     for start in range(0, len(array), _BLOCK):
-        numbers = array[start : start + _BLOCK].astype(np.uint32)
-        total += int(numbers.sum(dtype=np.uint64))
-        numbers *= numbers  # 65,535² is less than 2³²
-        squares += int(numbers.sum(dtype=np.uint64))
-    return BandSums(pixels=array.size, total=total, squares=squares)
+        found += add(array[start : start + _BLOCK])
+    return found
+
+
+def _add_whole(block: NDArray[Any]) -> BandSums:
+    signed = block.dtype.kind == "i"
+    numbers: NDArray[Any] = block.astype(np.int64 if signed else np.uint32)
+    total = int(numbers.sum(dtype=np.int64 if signed else np.uint64))
+    np.multiply(numbers, numbers, out=numbers)  # 65,535² is less than 2³²
+    return BandSums(pixels=block.size, total=total, squares=int(numbers.sum(dtype=np.uint64)))
+
+
+def _add_fractions(block: NDArray[Any]) -> BandSums:
+    numbers = block[~np.isnan(block)].astype(np.float64)
+    return BandSums(pixels=numbers.size, total=float(numbers.sum()), squares=float(np.dot(numbers, numbers)))

@@ -21,19 +21,27 @@ from pydantic import Field, ValidationError
 from pipelines.errors import BandError, ShardError, nearest
 from pipelines.files import sha256_of
 from pipelines.location import Location, is_local, locate, reach
+from pipelines.pixels.encoding import REFLECTANCE, Encoding
 from pipelines.settings import Settings
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+READ = (2, 3)
+"""Formats that are read: in the second all numbers are uint16, and mean what everybody takes them for."""
+
 MANIFEST = "manifest.json"
+
+_SINCE_3 = {"notes": True, "bands": {"__all__": {"numbers": True}}}
+"""What older manifests do not have, and are not called by."""
 
 PACK_HINT = "Pack an archive with `landsweep data ingest SOURCE OUT`."
 
 
 class BandColumn(Settings):
-    """One band of the dataset: its name, and its own resolution as the side of a patch."""
+    """One band of the dataset: its name, its own resolution as the side of a patch, and what its numbers are."""
 
     name: str
     size: int = Field(gt=0, description="pixels a side")
+    numbers: Encoding = Field(default=Encoding(), description="how they are stored, and what they mean")
 
 
 class Part(Settings):
@@ -49,7 +57,7 @@ class Part(Settings):
 class Statistics(Settings):
     """One band's mean and standard deviation (of the population): what a net subtracts, and divides by."""
 
-    mean: float = Field(description="digital numbers, over the training split")
+    mean: float = Field(description="of the stored numbers, over the training split, without what is no data")
     std: float
 
 
@@ -66,6 +74,7 @@ class Manifest(Settings):
     country_counts: dict[str, dict[str, int]] = Field(description="split to country to patches; '' where unknown")
     dropped: dict[str, list[str]] = Field(description="reason to ids of the patches left out")
     unmapped: dict[str, int] = Field(description="source class that has no class here, to patches that had it")
+    notes: dict[str, int] = Field(default={}, description="what was done to files so that all mean the same, to files")
     settings: dict[str, Any]
     versions: dict[str, str]
 
@@ -77,11 +86,23 @@ class Manifest(Settings):
     @property
     def hash(self) -> str:
         """SHA-256 of its JSON, in hexadecimal: what bundles, runs and statistics call the dataset."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        unsaid: Any = _SINCE_3 if self.format < 3 else None
+        return hashlib.sha256(self.model_dump_json(exclude=unsaid).encode()).hexdigest()
 
     def rows(self, split: str) -> int:
         """Patches of a split; 0 of one that the dataset has not."""
         return sum(part.rows for part in self.splits.get(split, ()))
+
+    def column(self, band: str) -> BandColumn:
+        """What is said of one band.
+
+        Raises:
+            BandError: the dataset has no such band.
+        """
+        columns = {column.name: column for column in self.bands}
+        if band not in columns:
+            raise BandError(f'the dataset has no band "{band}"', hint=nearest(band, columns))
+        return columns[band]
 
     def size_of(self, band: str) -> int:
         """Pixels a side of one band.
@@ -89,10 +110,7 @@ class Manifest(Settings):
         Raises:
             BandError: the dataset has no such band.
         """
-        sizes = {column.name: column.size for column in self.bands}
-        if band not in sizes:
-            raise BandError(f'the dataset has no band "{band}"', hint=nearest(band, sizes))
-        return sizes[band]
+        return self.column(band).size
 
     def parts(self, split: str) -> list[Part]:
         """A split's parts.
@@ -123,15 +141,25 @@ def open_dataset(folder: Location | str) -> Manifest:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         version = values.get("format") if isinstance(values, dict) else None
-        if version != FORMAT_VERSION:
-            raise ShardError(f"format {version}, this version reads {FORMAT_VERSION}", where=str(path), hint=PACK_HINT)
-        manifest = Manifest.model_validate(values)
+        if version not in READ:
+            known = " and ".join(map(str, READ))
+            raise ShardError(f"format {version}, this version reads {known}", where=str(path), hint=PACK_HINT)
+        manifest = _with_meaning(Manifest.model_validate(values))
     except (ValueError, ValidationError):
         raise ShardError("manifest is damaged", where=str(path), hint=PACK_HINT) from None
     if is_local(folder):
         for part in _all_parts(manifest):
             _check_size(folder / part.file, part)
     return manifest
+
+
+def _with_meaning(manifest: Manifest) -> Manifest:
+    """What an older manifest leaves unsaid: BigEarthNet's numbers are reflectance × 10,000."""
+    if manifest.format >= 3 or not manifest.source.get("kind", "").startswith("BigEarthNet"):
+        return manifest
+    return manifest.model_copy(
+        update={"bands": [band.model_copy(update={"numbers": REFLECTANCE}) for band in manifest.bands]}
+    )
 
 
 def check_dataset(folder: Location | str) -> Manifest:

@@ -3,12 +3,13 @@
 Flows in: arrays of a few hundred patches (from `packing.part`). Flows out: the columns that are asked for and no
 others, so that an RGB run reads RGB bytes only.
 
-A part has patch_id, country, crs, x, y, labels and a column a band. A band's value is a struct of two byte planes,
-`low` and `high`, of the patch's uint16 pixels. Sensor noise fills the low bytes, which no codec shrinks: they are
-stored as they are and read at memory speed. The high bytes hardly vary, and zstd packs them to a quarter. That is
-smaller than zstd over both, and is read 1.4 × faster (`benchmarks/codecs.py`). Parquet has no 16-bit type; fixed-size
-binary stores and reads without conversion. Pages carry checksums, and the manifest has that of the footer; both are
-verified whenever they are read, since what is stored as it is would otherwise hide a flipped bit.
+A part has patch_id, country, crs, x, y, nodata, labels and a column a band. A band's value is a struct of byte planes:
+`low` and `high` of a patch's 16-bit pixels, `low` alone of 8 bits, and four of float32, of which `high` is the last.
+Sensor noise fills the low bytes, which no codec shrinks: they are stored as they are and read at memory speed. The high
+bytes hardly vary, and zstd packs them to a quarter. That is smaller than zstd over both, and is read 1.4 × faster
+(`benchmarks/codecs.py`). Parquet has no 16-bit type; fixed-size binary stores and reads without conversion. Pages carry
+checksums, and the manifest has that of the footer; both are verified whenever they are read, since what is stored as it
+is would otherwise hide a flipped bit.
 """
 
 from __future__ import annotations
@@ -25,13 +26,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipelines.dataset.manifest import PACK_HINT, Part
+from pipelines.dataset.manifest import PACK_HINT, BandColumn, Part
 from pipelines.errors import ShardError
 from pipelines.files import write_whole
 from pipelines.location import Location, is_local, unreachable
 
 ROWS_PER_GROUP = 64
 LOW, HIGH = "low", "high"
+TEXT_AND_PLACE = ("patch_id", "country", "crs", "x", "y", "nodata")
+
+_PLANES = {1: (LOW,), 2: (LOW, HIGH), 4: (LOW, "second", "third", HIGH)}
+"""Bytes of a number to the names of its planes, the least byte first."""
 
 _MAGIC = b"PAR1"
 _TAIL = 8  # the footer's length and the magic, after it
@@ -46,27 +51,35 @@ def write_part(folder: Location, file: str, columns: Mapping[str, Sequence[Any]]
         folder: the dataset folder.
         file: the part's name relative to it, such as `train/part-00000.parquet`.
         columns: patch_id, country, crs (text), x, y (float: the patch's upper left corner in the units of its crs, NaN
-            where it has no place), labels (multi-hot uint8 vectors), one value a row.
-        pixels: band to uint16 array of shape (rows, size, size).
+            where it has no place), nodata (float: the share of the patch that was not measured, of the band that lacks
+            most), labels (multi-hot uint8 vectors), one value a row.
+        pixels: band to array of shape (rows, size, size), of one of the types of `encoding.KINDS`.
 
     Raises:
         StorageError: the disk is full.
         ServiceError: the object store does not take it.
     """
-    fields: dict[str, Any] = {name: pa.array(columns[name]) for name in ("patch_id", "country", "crs", "x", "y")}
+    fields: dict[str, Any] = {name: pa.array(columns[name]) for name in TEXT_AND_PLACE}
     labels = np.ascontiguousarray(np.stack(columns["labels"]), dtype=np.uint8)
     fields["labels"] = _fixed_binary(labels)
-    fields |= {band: _planes_array(array) for band, array in pixels.items()}
-    data = _encode(pa.table(fields), list(pixels))
+    planes = {band: split_planes(array) for band, array in pixels.items()}
+    fields |= {band: _planes_array(found) for band, found in planes.items()}
+    packed = {f"{band}.{name}": _codec(name, len(found)) for band, found in planes.items() for name in found}
+    data = _encode(pa.table(fields), packed)
     write_whole(folder / file, data)
     sums = (hashlib.sha256(each).hexdigest() for each in (data, _footer_of(data)))
     return Part(file=file, rows=len(labels), bytes=len(data), **dict(zip(("sha256", "footer"), sums, strict=True)))
 
 
-def _encode(table: pa.Table, bands: Sequence[str]) -> bytes:
-    """Parquet bytes of a table; the same rows give the same bytes."""
-    codecs = {name: "zstd" for name in table.column_names if name not in bands}
-    codecs |= {f"{band}.{LOW}": "none" for band in bands} | {f"{band}.{HIGH}": "zstd" for band in bands}
+def _codec(plane: str, planes: int) -> str:
+    """Of fractions the third byte is the mantissa's upper half, and of one byte there is no other: both shrink."""
+    return "none" if plane == "second" or (plane == LOW and planes > 1) else "zstd"
+
+
+def _encode(table: pa.Table, packed: Mapping[str, str]) -> bytes:
+    """Parquet bytes of a table; the same rows give the same bytes. `packed`: leaf of a band to its codec."""
+    bands = {leaf.rpartition(".")[0] for leaf in packed}
+    codecs = {name: "zstd" for name in table.column_names if name not in bands} | dict(packed)
     target = io.BytesIO()
     pq.write_table(
         table,
@@ -81,29 +94,35 @@ def _encode(table: pa.Table, bands: Sequence[str]) -> bytes:
     return target.getvalue()
 
 
-def split_planes(array: NDArray[np.uint16]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """(rows, size, size) uint16 to its low and its high bytes, each (rows, size × size) uint8."""
-    flat = array.reshape(len(array), -1)
-    return flat.astype(np.uint8), (flat >> 8).astype(np.uint8)
+def split_planes(array: NDArray[Any]) -> dict[str, NDArray[np.uint8]]:
+    """(rows, size, size) of 1, 2 or 4 bytes to its planes of bytes by name, each (rows, size × size) uint8."""
+    names = _PLANES[array.itemsize]
+    flat = array.reshape(len(array), -1).view(f"<u{array.itemsize}")
+    return {name: (flat >> (8 * place) if place else flat).astype(np.uint8) for place, name in enumerate(names)}
 
 
-def join_planes(low: NDArray[np.uint8], high: NDArray[np.uint8], size: int) -> NDArray[np.uint16]:
-    """Inverse of `split_planes`: (rows, size, size)."""
-    pixels = high.astype(np.uint16)
-    pixels <<= 8
-    pixels |= low
-    return pixels.reshape(len(low), size, size)
+def join_planes(planes: Mapping[str, NDArray[np.uint8]], dtype: str, size: int) -> NDArray[Any]:
+    """Inverse of `split_planes`: (rows, size, size) of the given type."""
+    wide = np.dtype(f"<u{np.dtype(dtype).itemsize}")
+    names = _PLANES[wide.itemsize]
+    pixels = planes[names[-1]].astype(wide)
+    for name in reversed(names[:-1]):
+        pixels <<= 8
+        pixels |= planes[name]
+    return pixels.view(dtype).reshape(-1, size, size)
 
 
-def decode_columns(table: pa.Table, sizes: Mapping[str, int]) -> dict[str, NDArray[Any]]:
-    """Arrays of one table: each band (rows, size, size) uint16, `labels` (rows, classes) uint8, other columns as
-    they are, (rows,)."""
+def decode_columns(table: pa.Table, columns: Mapping[str, BandColumn]) -> dict[str, NDArray[Any]]:
+    """Arrays of one table: each band (rows, size, size) of its own type, float32 with NaN where there is no data;
+    `labels` (rows, classes) uint8; other columns as they are, (rows,)."""
     arrays: dict[str, NDArray[Any]] = {}
     for name in table.column_names:
         column = table[name]
-        if name in sizes:
-            low, high = (_bytes_of(plane) for plane in column.combine_chunks().flatten())
-            arrays[name] = join_planes(low, high, sizes[name])
+        if name in columns:
+            band = columns[name]
+            whole = column.combine_chunks()
+            planes = {field.name: _bytes_of(plane) for field, plane in zip(whole.type, whole.flatten(), strict=True)}
+            arrays[name] = band.numbers.read(join_planes(planes, band.numbers.dtype, band.size))
         elif pa.types.is_fixed_size_binary(column.type):
             arrays[name] = _bytes_of(column.combine_chunks()).copy()
         else:
@@ -186,10 +205,10 @@ def trouble(location: Location, error: Exception) -> Exception:
     return error if is_local(location) else unreachable(location, error)
 
 
-def _planes_array(array: NDArray[np.uint16]) -> pa.StructArray:
-    planes = [_fixed_binary(plane) for plane in split_planes(array)]
-    fields = [pa.field(name, plane.type, nullable=False) for name, plane in zip((LOW, HIGH), planes, strict=True)]
-    return pa.StructArray.from_arrays(planes, fields=fields)
+def _planes_array(planes: Mapping[str, NDArray[np.uint8]]) -> pa.StructArray:
+    arrays = {name: _fixed_binary(plane) for name, plane in planes.items()}
+    fields = [pa.field(name, array.type, nullable=False) for name, array in arrays.items()]
+    return pa.StructArray.from_arrays(list(arrays.values()), fields=fields)
 
 
 def _fixed_binary(rows: NDArray[np.uint8]) -> pa.Array:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipelines.dataset.manifest import Manifest
-from pipelines.feeding.rows import Rows, read_split
+from pipelines.feeding.rows import Rows, native_bytes, read_split
 from pipelines.feeding.streamed import open_stream
 from pipelines.location import Location, locate
 
@@ -66,16 +66,6 @@ def choose(
         return mode
     wanted = processes * native_bytes(manifest, splits, bands)
     return "memory" if wanted <= MEMORY_SHARE * (memory or machine_memory()) else "streamed"
-
-
-def native_bytes(manifest: Manifest, splits: Sequence[str], bands: Sequence[str]) -> int:
-    """Bytes that the pixels of some splits and bands take in memory, each band at its own resolution.
-
-    Raises:
-        BandError: the dataset lacks a band.
-    """
-    patch = sum(2 * manifest.size_of(band) ** 2 for band in bands)
-    return patch * sum(manifest.rows(split) for split in splits)
 
 
 def machine_memory(limit: Path = _CGROUP) -> int:

@@ -1,13 +1,13 @@
 """Rows of one split, wherever their pixels are: in memory, in Ray's object store, or still in the shards.
 
 Flows in: a dataset folder, a split, a band set. Flows out: `Rows`, of which there are two: `Split` (this file) holds
-native-resolution uint16 arrays in the chunks they were read in, so that arrays from Ray's object store are used
+native-resolution arrays in the chunks they were read in, so that arrays from Ray's object store are used
 where they lie; `Stream` (`streamed`) reads row groups as they are needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, Self
@@ -15,14 +15,15 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.dataset.manifest import Part, open_dataset
+from pipelines.dataset.manifest import BandColumn, Manifest, Part, open_dataset
 from pipelines.dataset.part_file import decode_columns, open_part
 from pipelines.errors import ShardError
 from pipelines.feeding.epoch_order import ALL, Plan
 from pipelines.location import Location, locate
 
 Chunk = dict[str, NDArray[Any]]
-"""Band to (rows, size, size) uint16, `labels` to (rows, classes) uint8, `patch_id` to (rows,) objects."""
+"""Band to (rows, size, size) of its own type, float32 with NaN where there is no data; `labels` to (rows, classes)
+uint8; `patch_id` to (rows,) objects."""
 
 
 class Rows(Protocol):
@@ -115,14 +116,20 @@ class Split:
     def _take_ascending(self, rows: NDArray[np.int64]) -> Chunk:
         """Rows that ascend lie together by chunk: each chunk's go to their place in one copy."""
         keys = (*self.bands, "labels")
-        taken = {key: np.empty((len(rows), *self.chunks[0][key].shape[1:]), self.chunks[0][key].dtype) for key in keys}
         bounds = np.searchsorted(rows, self._ends)
-        for number in np.diff(bounds).nonzero()[0]:
+        numbers = np.diff(bounds).nonzero()[0]
+        taken = {key: self._room(key, len(rows), numbers) for key in keys}
+        for number in numbers:
             start, end = bounds[number], bounds[number + 1]
             local = rows[start:end] - self._ends[number]
             for key in keys:
-                np.take(self.chunks[number][key], local, axis=0, out=taken[key][start:end], mode="clip")
+                _gather(self.chunks[number][key], local, taken[key][start:end])
         return taken
+
+    def _room(self, key: str, rows: int, numbers: NDArray[np.int64]) -> NDArray[Any]:
+        """For rows of some chunks, of which those with holes are fractions, and the others perhaps not."""
+        chunks = [self.chunks[number][key] for number in (numbers if len(numbers) else (0,))]
+        return np.empty((rows, *chunks[0].shape[1:]), np.result_type(*{chunk.dtype for chunk in chunks}))
 
     def epoch(self, batch_size: int, seed: Sequence[int] | None, plan: Plan = ALL) -> Iterator[Chunk]:
         """The order is drawn over the whole split."""
@@ -130,6 +137,13 @@ class Split:
         for step in range(plan.skip, plan.steps(len(rows), batch_size)):
             start = step * batch_size
             yield self.take(np.sort(plan.mine(rows[start : start + plan.size(step, len(rows), batch_size)])))
+
+
+def _gather(chunk: NDArray[Any], rows: NDArray[np.int64], target: NDArray[Any]) -> None:
+    if chunk.dtype == target.dtype:
+        np.take(chunk, rows, axis=0, out=target, mode="clip")
+    else:
+        target[...] = chunk[rows]
 
 
 def check_bands(wanted: Sequence[str], there: Sequence[str]) -> None:
@@ -160,19 +174,30 @@ def read_split(folder: Location | str, split: str, bands: Sequence[str]) -> Spli
     """
     folder = locate(folder)
     manifest = open_dataset(folder)
-    sizes = {band: manifest.size_of(band) for band in bands}
+    columns = {band: manifest.column(band) for band in bands}
     parts = manifest.parts(split)
-    return Split(tuple(bands), tuple(chunk for part in parts for chunk in read_chunks(folder, part, sizes)))
+    return Split(tuple(bands), tuple(chunk for part in parts for chunk in read_chunks(folder, part, columns)))
 
 
-def read_chunks(folder: Location, part: Part, sizes: dict[str, int]) -> Iterator[Chunk]:
-    """One part's row groups with the given bands (name to pixels a side).
+def read_chunks(folder: Location, part: Part, bands: Mapping[str, BandColumn]) -> Iterator[Chunk]:
+    """One part's row groups with the given bands.
 
     Raises:
         ShardError: the part is damaged.
         ServiceError: the object store does not answer.
     """
-    columns = [*sizes, "labels", "patch_id"]
+    columns = [*bands, "labels", "patch_id"]
     opened = open_part(folder, part)
     for group in range(len(opened.groups)):
-        yield decode_columns(opened.read(columns, group), sizes)
+        yield decode_columns(opened.read(columns, group), bands)
+
+
+def native_bytes(manifest: Manifest, splits: Sequence[str], bands: Sequence[str]) -> int:
+    """Bytes that the pixels of some splits and bands take in memory, each band at its own resolution.
+
+    Raises:
+        BandError: the dataset lacks a band.
+    """
+    columns = [manifest.column(band) for band in bands]
+    patch = sum(column.numbers.bytes * column.size**2 for column in columns)
+    return patch * sum(manifest.rows(split) for split in splits)

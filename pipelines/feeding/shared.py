@@ -17,7 +17,7 @@ import numpy as np
 
 from pipelines.cluster import own_errors
 from pipelines.dataset.manifest import Manifest, Part, open_dataset
-from pipelines.feeding.rows import Chunk, Rows, Split, read_chunks
+from pipelines.feeding.rows import Chunk, Rows, Split, native_bytes, read_chunks
 from pipelines.feeding.streamed import open_stream
 from pipelines.location import Location, locate
 
@@ -94,22 +94,23 @@ def feed(folder: Location | str, splits: Sequence[str], bands: Sequence[str], mo
     """
     folder = locate(folder)
     manifest = open_dataset(folder)
-    sizes = {band: manifest.size_of(band) for band in bands}
     for split in splits:
         manifest.parts(split)
-    wanted = sum(manifest.rows(split) for split in splits) * sum(2 * size**2 for size in sizes.values())
+    wanted = native_bytes(manifest, splits, bands)
     if mode == "streamed" or (mode == "auto" and wanted > STORE_SHARE * _smallest_store()):
         return Streamed(manifest, folder)
-    return Shared(manifest, tuple(bands), {split: _read(folder, manifest, split, sizes) for split in splits})
+    return Shared(manifest, tuple(bands), {split: _read(folder, manifest, split, bands) for split in splits})
 
 
-def _read(folder: Location, manifest: Manifest, split: str, sizes: dict[str, int]) -> list[Any]:
+def _read(folder: Location, manifest: Manifest, split: str, bands: Sequence[str]) -> list[Any]:
     import ray.data
+
+    columns = {band: manifest.column(band) for band in bands}
 
     def decode(row: dict[str, Any]) -> dict[str, Any]:
         part = Part.model_validate_json(row["part"][0])
-        chunks = tuple(read_chunks(folder, part, sizes))
-        whole = Split(tuple(sizes), chunks)
+        chunks = tuple(read_chunks(folder, part, columns))
+        whole = Split(tuple(columns), chunks)
         return whole.take(np.arange(len(whole))) | {"patch_id": whole.patch_ids}
 
     rows = [{"part": part.model_dump_json()} for part in manifest.parts(split)]

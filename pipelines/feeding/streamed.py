@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.dataset.manifest import PACK_HINT, Manifest, Part
+from pipelines.dataset.manifest import PACK_HINT, BandColumn, Manifest, Part
 from pipelines.dataset.part_file import OpenPart, decode_columns, open_part
 from pipelines.errors import ShardError
 from pipelines.feeding.epoch_order import ALL, Plan
@@ -101,8 +101,8 @@ class Stream:
         return opened
 
     @cached_property
-    def _sizes(self) -> dict[str, int]:
-        return {band: self.manifest.size_of(band) for band in self.bands}
+    def _described(self) -> dict[str, BandColumn]:
+        return {band: self.manifest.column(band) for band in self.bands}
 
     def select(self, bands: Sequence[str]) -> Stream:
         """Another stream over the same split; what this one has read already is not handed on."""
@@ -157,7 +157,8 @@ class Stream:
 
     @property
     def _groups_a_window(self) -> int:
-        largest = max(group.rows for group in self.groups) * sum(2 * size * size for size in self._sizes.values())
+        patch = sum(band.numbers.bytes * band.size**2 for band in self._described.values())
+        largest = patch * max(group.rows for group in self.groups)
         return max(1, self.window_bytes // largest)
 
     def _windows(self, order: NDArray[np.int64]) -> Iterator[tuple[list[int], tuple[Chunk, ...]]]:
@@ -184,7 +185,7 @@ class Stream:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _read(self, group: Group) -> Chunk:
-        return decode_columns(group.part.read([*self.bands, "labels"], group.number), self._sizes)
+        return decode_columns(group.part.read([*self.bands, "labels"], group.number), self._described)
 
 
 def open_stream(folder: Location | str, split: str, bands: Sequence[str], manifest: Manifest) -> Stream:
@@ -197,5 +198,5 @@ def open_stream(folder: Location | str, split: str, bands: Sequence[str], manife
     """
     manifest.parts(split)
     for band in bands:
-        manifest.size_of(band)
+        manifest.column(band)
     return Stream(locate(folder), manifest, split, tuple(bands))

@@ -30,6 +30,12 @@ Progress = Callable[[int, int], None]
 
 _PLAN = "plan.json"
 
+_DECIDE = {
+    "bands", "names", "subset", "split", "seed", "rows_per_part",
+    "scale", "offset", "nodata", "unit", "max_nodata",
+}  # fmt: skip
+"""Settings on which the dataset hangs: an unfinished ingest is gone on with under the same ones alone."""
+
 
 def ingest(settings: IngestSettings, progress: Progress | None = None) -> Manifest:
     """Pack an archive into shards, and return the manifest.
@@ -81,7 +87,7 @@ def _check_free(out: Location, resume: bool) -> None:
 def plan_of(settings: IngestSettings, catalogue: Catalogue) -> Manifest:
     """A manifest without rows: what must be the same for a resumed ingest to be the same ingest."""
     packages = ("numpy", "pyarrow", "rasterio", "ray")
-    kept = settings.model_dump(include={"bands", "names", "subset", "split", "seed", "rows_per_part"})
+    kept = settings.model_dump(include=_DECIDE)
     return Manifest(
         source={"name": locate(settings.source).name, "kind": catalogue.kind, "sha256": catalogue.checksum},
         bands=catalogue.layout.bands,
@@ -149,7 +155,7 @@ def _pack(
     passed = Passed()
 
     def make_task(split: str, number: int, rows: list[int]) -> PartTask:
-        return _task(out, catalogue, split, number, rows)
+        return _task(out, catalogue, split, number, rows, settings.max_nodata)
 
     if catalogue.in_tar:
         packed = pack_tar(catalogue, make_task, settings.rows_per_part, frozenset(records), passed)
@@ -178,7 +184,7 @@ def _tasks(catalogue: Catalogue, make_task: MakeTask, rows_per_part: int) -> Ite
             yield make_task(split, number, rows[start : start + rows_per_part])
 
 
-def _task(out: Location, catalogue: Catalogue, split: str, number: int, rows: list[int]) -> PartTask:
+def _task(out: Location, catalogue: Catalogue, split: str, number: int, rows: list[int], max_nodata: float) -> PartTask:
     block = catalogue.rows.iloc[rows]
     return PartTask(
         out=str(out),
@@ -190,6 +196,7 @@ def _task(out: Location, catalogue: Catalogue, split: str, number: int, rows: li
         places=block["place"].tolist(),
         labels=[vector.nonzero()[0].tolist() for vector in catalogue.labels[rows]],
         countries=block["country"].tolist(),
+        max_nodata=max_nodata,
     )
 
 

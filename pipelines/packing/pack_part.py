@@ -8,10 +8,12 @@ last, so an ingest that is killed does no part twice and commits each once.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from pipelines.archives.patch_files import Fetch, Layout, read_patch
 from pipelines.dataset.band_sums import BandSums, sums_of
@@ -27,7 +29,10 @@ RECORDS = ".ingest"
 
 
 class PartTask(Settings):
-    """Patches of one split that make up one part, in order; `labels` are the positions of each one's classes."""
+    """Patches of one split that make up one part, in order; `labels` are the positions of each one's classes.
+
+    A patch of which more than `max_nodata` was not measured is left out.
+    """
 
     out: str
     split: str
@@ -38,6 +43,7 @@ class PartTask(Settings):
     places: list[str]
     labels: list[list[int]]
     countries: list[str]
+    max_nodata: float = 1.0
 
     @property
     def name(self) -> str:
@@ -59,6 +65,7 @@ class PartRecord(Settings):
     label_counts: list[int]
     country_counts: dict[str, int]
     dropped: dict[str, list[str]]
+    notes: dict[str, int] = Field(default={})
 
     @property
     def patches(self) -> int:
@@ -75,13 +82,15 @@ def pack_part(task: PartTask, fetch: Fetch) -> PartRecord:
         OSError: from `fetch`, where it is not one file that is wrong.
     """
     bands = task.layout.bands
-    pixels = {band.name: np.empty((len(task.places), band.size, band.size), np.uint16) for band in bands}
+    pixels = {band.name: np.empty((len(task.places), band.size, band.size), band.numbers.dtype) for band in bands}
     patches: list[Patch] = []
     kept: list[int] = []
     dropped: dict[str, list[str]] = {}
     for row, place in enumerate(task.places):
         try:
             patch = read_patch(task.layout, place, fetch)
+            if patch.nodata > task.max_nodata:
+                raise PatchError(f"more than {task.max_nodata:.0%} no data")
         except PatchError as error:
             reason = f"{error.what}: {error.where}" if error.where else error.what
             dropped.setdefault(reason, []).append(task.patch_ids[row])
@@ -89,7 +98,7 @@ def pack_part(task: PartTask, fetch: Fetch) -> PartRecord:
         for band, array in patch.pixels.items():
             pixels[band][len(kept)] = array
         kept.append(row)
-        patches.append(Patch({}, patch.crs, patch.bounds))
+        patches.append(replace(patch, pixels={}))
     labels = np.zeros((len(kept), len(task.label_names)), np.uint8)
     for vector, row in zip(labels, kept, strict=True):
         vector[task.labels[row]] = 1
@@ -97,7 +106,7 @@ def pack_part(task: PartTask, fetch: Fetch) -> PartRecord:
     if kept:
         pixels = {band: array[: len(kept)] for band, array in pixels.items()}
         part = write_part(locate(task.out), f"{task.name}.parquet", _columns(task, kept, patches, labels), pixels)
-        sums = {band: sums_of(array) for band, array in pixels.items()}
+        sums = {band.name: sums_of(band.numbers.read(pixels[band.name])) for band in bands}
     record = PartRecord(
         split=task.split,
         part=part,
@@ -105,6 +114,7 @@ def pack_part(task: PartTask, fetch: Fetch) -> PartRecord:
         label_counts=labels.sum(axis=0, dtype=int).tolist(),
         country_counts=dict(Counter(task.countries[row] for row in kept)),
         dropped=dropped,
+        notes=dict(Counter(note for patch in patches for note in patch.warnings)),
     )
     write_whole(task.record, record.model_dump_json())
     return record
@@ -118,5 +128,6 @@ def _columns(task: PartTask, kept: list[int], patches: list[Patch], labels: NDAr
         "crs": [patch.crs for patch in patches],
         "x": [corner[0] for corner in corners],
         "y": [corner[1] for corner in corners],
+        "nodata": [patch.nodata for patch in patches],
         "labels": labels,
     }

@@ -31,21 +31,32 @@ def tally(plan: Manifest, records: list[PartRecord], left_out: dict[str, list[st
             dropped.setdefault(reason, []).extend(ids)
     by_split = {split: [record for record in records if record.split == split and record.part] for split in SPLITS}
     measured = by_split["train"] or [record for record in records if record.part]
+    if not measured:
+        raise ArchiveError("no patch could be read", hint="Check the archive's files.")
     return plan.model_copy(
         update={
             "splits": {split: [record.part for record in found] for split, found in by_split.items()},
             "statistics": {
-                band.name: _statistics([record.sums[band.name] for record in measured]) for band in plan.bands
+                band.name: _statistics(band.name, [record.sums[band.name] for record in measured])
+                for band in plan.bands
             },
             "label_counts": {split: _label_counts(plan.label_names, found) for split, found in by_split.items()},
             "country_counts": {split: _country_counts(found) for split, found in by_split.items()},
             "dropped": {reason: sorted(ids) for reason, ids in dropped.items()},
+            "notes": _notes(records),
         }
     )
 
 
 def _label_counts(names: list[str], records: list[PartRecord]) -> dict[str, int]:
     return {name: sum(record.label_counts[place] for record in records) for place, name in enumerate(names)}
+
+
+def _notes(records: list[PartRecord]) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for record in records:
+        counts.update(record.notes)
+    return dict(sorted(counts.items()))
 
 
 def _country_counts(records: list[PartRecord]) -> dict[str, int]:
@@ -55,8 +66,8 @@ def _country_counts(records: list[PartRecord]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _statistics(sums: list[BandSums]) -> Statistics:
+def _statistics(band: str, sums: list[BandSums]) -> Statistics:
     whole = sum(sums, NOTHING)
     if not whole.pixels:
-        raise ArchiveError("no patch could be read", hint="Check the archive's files.")
+        raise ArchiveError(f"no pixel of {band} was measured", hint="Leave the band out with --bands.")
     return Statistics(mean=whole.mean, std=whole.std)

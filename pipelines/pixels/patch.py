@@ -37,15 +37,18 @@ BRIGHT_REFLECTANCE = 16_000
 
 @dataclass(frozen=True)
 class Patch:
-    """Pixels by band name, uint16 reflectance × 10,000, each (size, size) at its own resolution.
+    """Pixels by band name, each (size, size) at its own resolution: a dataset's stored numbers, or float32 with NaN
+    where there is no data.
 
-    `crs` is an authority code or WKT or empty; `bounds` is (left, bottom, right, top) in its units.
+    `crs` is an authority code or WKT or empty; `bounds` is (left, bottom, right, top) in its units. `nodata` is the
+    share of its pixels that was not measured, of the band that lacks most.
     """
 
-    pixels: dict[str, NDArray[np.uint16]]
+    pixels: dict[str, NDArray[Any]]
     crs: str = ""
     bounds: Bounds | None = None
     warnings: tuple[str, ...] = field(default=())
+    nodata: float = 0.0
 
 
 def read_stack(

@@ -8,17 +8,20 @@ that names overviews outside itself is refused.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader, MemoryFile
 
 from pipelines.errors import PatchError
+from pipelines.pixels.encoding import Line, Measured
 from pipelines.pixels.plain_tiff import Bounds, read_plain
 from pipelines.pixels.tiff_header import DEFAULT_LIMITS, Limits, check_claims
 
@@ -35,14 +38,25 @@ class Raster:
     """Pixels (bands, height, width) in the file's own dtype, and what the file says of them.
 
     `names` are the bands' descriptions, None where not all have one; `crs` is an authority code or WKT or empty;
-    `bounds` is (left, bottom, right, top) in its units.
+    `bounds` is (left, bottom, right, top) in its units. `holes`, of the pixels' shape, is True where the file says by
+    a value, a mask or an alpha band that nothing was measured; None where it says so of no pixel. `lines` are the
+    bands' scales and offsets, None where no band has any.
     """
 
     pixels: NDArray[Any]
     names: tuple[str, ...] | None = None
     crs: str = ""
     bounds: Bounds | None = None
-    nodata: float | None = None
+    holes: NDArray[np.bool_] | None = None
+    lines: tuple[Line, ...] | None = None
+
+    def band(self, place: int) -> Measured:
+        """One band, from 0."""
+        return Measured(
+            self.pixels[place],
+            None if self.holes is None else self.holes[place],
+            None if self.lines is None else self.lines[place],
+        )
 
 
 def read_raster(data: bytes) -> Raster:
@@ -55,10 +69,49 @@ def read_raster(data: bytes) -> Raster:
     if plain is not None:
         return Raster(plain.pixels[None], None, f"EPSG:{plain.epsg}" if plain.epsg else "", plain.bounds)
     with open_bytes(data) as source:
-        kinds = set(source.dtypes)
-        if len(kinds) > 1:
-            raise PatchError(f"bands have different types ({', '.join(sorted(kinds))})")
-        return Raster(source.read(), described(source), *place(source), source.nodata)
+        return decode(source)
+
+
+def decode(source: DatasetReader) -> Raster:
+    """All bands of an open file, without an alpha band.
+
+    Raises:
+        PatchError: its bands have different types.
+    """
+    kinds = set(source.dtypes)
+    if len(kinds) > 1:
+        raise PatchError(f"bands have different types ({', '.join(sorted(kinds))})")
+    pixels, names, lines = source.read(), described(source), _lines(source)
+    flags = {flag for each in source.mask_flag_enums for flag in each} - {MaskFlags.all_valid}
+    alpha = _alpha(source, pixels)
+    if MaskFlags.alpha in flags and alpha is None:  # a fourth band beside red, green, blue is taken for one by GDAL
+        holes = None if source.nodata is None else pixels == source.nodata
+    else:
+        holes = source.read_masks() == 0 if flags else None
+    if alpha is not None:
+        kept = [place for place in range(source.count) if place != alpha]
+        pixels, holes = pixels[kept], None if holes is None else holes[kept]
+        names = tuple(names[place] for place in kept) if names else _names(source, kept)
+        lines = tuple(lines[place] for place in kept) if lines else None
+    return Raster(pixels, names, *place(source), holes if holes is not None and holes.any() else None, lines)
+
+
+def _alpha(source: DatasetReader, pixels: NDArray[Any]) -> int | None:
+    """Which band is an alpha band, from 0: one that says so, has no other name, and is nothing or everything."""
+    last = source.count - 1
+    if not last or source.colorinterp[last] != ColorInterp.alpha or pixels.dtype.kind != "u":
+        return None
+    if (source.descriptions[last] or "alpha").strip().lower() not in ("alpha", "mask"):
+        return None
+    band = pixels[last]
+    return last if ((band == 0) | (band == np.iinfo(band.dtype).max)).all() else None
+
+
+def _lines(source: DatasetReader) -> tuple[Line, ...] | None:
+    lines = tuple(Line(*each) for each in zip(source.scales, source.offsets, strict=True))
+    if any(not np.isfinite(line.scale) or not line.scale or not np.isfinite(line.offset) for line in lines):
+        raise PatchError("a band's declared scale is no number, or 0", hint="Export it again with the right one.")
+    return lines if any(line != Line() for line in lines) else None
 
 
 @contextmanager
@@ -85,8 +138,12 @@ def open_bytes(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Iterator[Dataset
 
 def described(source: DatasetReader) -> tuple[str, ...] | None:
     """The bands' descriptions; None unless every band has one."""
-    names = tuple(text for text in source.descriptions if text)
-    return names if len(names) == source.count else None
+    return _names(source, range(source.count))
+
+
+def _names(source: DatasetReader, places: Sequence[int]) -> tuple[str, ...] | None:
+    names = tuple(text for place in places if (text := source.descriptions[place]))
+    return names if len(names) == len(places) else None
 
 
 def place(source: DatasetReader) -> tuple[str, Bounds | None]:

@@ -101,32 +101,36 @@ def draw_co_occurrence(statistics: DatasetStatistics) -> Figure:
 
 
 def draw_histograms(statistics: DatasetStatistics) -> Figure:
-    """Each band's digital numbers, of all splits; over one range, so that bands can be compared.
+    """Each band's numbers, of all splits; over one range where all have the same bins, so that they can be compared.
 
     A bar's height is the square root of its share: water and shadow fill the lowest bins, and would flatten the rest.
     """
     bands = statistics.whole.bands
-    edges = statistics.histogram_edges
-    shown = max(_bins_of_most(each) for each in bands.values())
+    alike = len({(each.low, each.width) for each in bands.values()}) == 1
+    shown = {band: _bins_of_most(each) for band, each in bands.items()}
+    shown = dict.fromkeys(bands, max(shown.values())) if alike else shown
     columns = min(4, len(bands))
     rows = -(-len(bands) // columns)
     figure = blank(max(2.6 * columns, 6), 1.2 + 1.6 * rows)
     panels = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
     for number, (panel, (band, each)) in enumerate(zip(panels, bands.items(), strict=False)):
-        panel.stairs(np.sqrt(each.histogram[:shown]), edges[: shown + 1], fill=True, color=BLUE)
+        edges = each.edges[: shown[band] + 1]
+        panel.stairs(np.sqrt(each.histogram[: shown[band]]), edges, fill=True, color=BLUE)
         panel.axvline(each.mean, color="black", linewidth=1, linestyle="--")
-        panel.set(xlim=(0, edges[shown]), yticks=[])
+        panel.set(xlim=(edges[0], edges[-1]), yticks=[])
         panel.set_title(f"{band} {SENTINEL2[band].meaning}" if band in SENTINEL2 else band, fontsize=9)
         panel.xaxis.set_major_locator(MaxNLocator(nbins=4, prune="upper"))
-        panel.xaxis.set_major_formatter(THOUSANDS)
-        panel.tick_params(labelsize=8, labelbottom=number + columns >= len(bands))
+        if each.width >= 1:
+            panel.xaxis.set_major_formatter(THOUSANDS)
+        panel.tick_params(labelsize=8, labelbottom=not alike or number + columns >= len(bands))
         tidy(panel)
     for panel in panels[len(bands) :]:
         panel.remove()
-    beyond = max(1 - sum(each.histogram[:shown]) / each.pixels for each in bands.values())
+    beyond = max(1 - sum(each.histogram[: shown[band]]) / each.pixels for band, each in bands.items())
     rest = f"at most {100 * beyond:.2g} % of a band's pixels lie" if beyond else "no pixels lie"
+    limit = f" {edges[-1]:,.0f}" if alike and edges[-1] >= 1 else " the edges"
     figure.suptitle("Pixels of each band (dashed: mean; height: square root of the share)", fontsize=12)
-    figure.supxlabel(f"digital number; {rest} beyond {edges[shown]:,}", fontsize=9)
+    figure.supxlabel(f"number as stored; {rest} beyond{limit}", fontsize=9)
     return figure
 
 
@@ -137,14 +141,16 @@ def draw_spectrum(statistics: DatasetStatistics) -> Figure:
     axes = figure.subplots()
     places = offsets(len(statistics.splits), 0.2)
     for (split, group), place, colour, marker in zip(statistics.splits.items(), places, cycle(COLOURS), cycle(MARKERS)):
-        each = [group.bands[band] for band in bands]
+        there = [number for number, band in enumerate(bands) if band in group.bands]
+        each = [group.bands[bands[number]] for number in there]
         means, deviations = [band.mean for band in each], [band.std for band in each]
         axes.errorbar(
-            np.arange(len(bands)) + place, means, deviations, fmt=marker, color=colour, capsize=2, ms=5, label=split
+            np.array(there) + place, means, deviations, fmt=marker, color=colour, capsize=2, ms=5, label=split
         )
     axes.set_xticks(range(len(bands)), [_with_wavelength(band) for band in bands], fontsize=9)
-    axes.yaxis.set_major_formatter(THOUSANDS)
-    axes.set(title="Mean ± standard deviation of each band", ylabel="digital number")
+    if max(abs(each.mean) for each in statistics.whole.bands.values()) >= 10:
+        axes.yaxis.set_major_formatter(THOUSANDS)
+    axes.set(title="Mean ± standard deviation of each band", ylabel="number as stored")
     axes.grid(axis="y", alpha=0.3)
     tidy(axes)
     legend(figure, axes)

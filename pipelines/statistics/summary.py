@@ -6,11 +6,12 @@ left alone. `statistics.json` is written last and removed first: a folder withou
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from pipelines.files import write_whole
 from pipelines.location import Location, locate
-from pipelines.statistics.measure import DatasetStatistics
+from pipelines.statistics.measure import BandStatistics, DatasetStatistics
 
 NUMBERS = "statistics.json"
 
@@ -66,9 +67,15 @@ def band_rows(statistics: DatasetStatistics) -> list[dict[str, Any]]:
     return [
         {"band": band}
         | {
-            split: f"{group.bands[band].mean:.0f} ± {group.bands[band].std:.0f}"
+            split: _around(group.bands[band]) if band in group.bands else ""
             for split, group in statistics.splits.items()
         }
-        | {"all": f"{each.mean:.0f} ± {each.std:.0f}", "min": each.min, "max": each.max}
+        | {"all": _around(each), "min": f"{each.min:g}", "max": f"{each.max:g}"}
         for band, each in statistics.whole.bands.items()
     ]
+
+
+def _around(band: BandStatistics) -> str:
+    """Mean ± standard deviation, to a hundredth of the latter where it is small."""
+    digits = 0 if band.std >= 10 or not band.std else 2 - math.floor(math.log10(band.std))
+    return f"{band.mean:.{digits}f} ± {band.std:.{digits}f}"

@@ -41,6 +41,7 @@ def write_bright(folder: Path, rows: Mapping[str, int], *, rows_per_part: int = 
                 "crs": ["EPSG:32633"] * len(ids),
                 "x": np.zeros(len(ids)),
                 "y": np.zeros(len(ids)),
+                "nodata": np.zeros(len(ids)),
                 "labels": chunk["labels"][here, ::-1].copy(),
             }
             pixels = {"B04": chunk["B04"][here], "B05": chunk["B04"][here, ::2, ::2].copy()}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.dataset.manifest import open_dataset
+from pipelines.dataset.manifest import BandColumn, open_dataset
 from pipelines.errors import BandError, ShardError
 from pipelines.feeding.epoch_order import Plan
 from pipelines.feeding.rows import read_chunks
@@ -72,6 +72,9 @@ def test_what_is_not_there_is_named(dataset: Path) -> None:
         open_stream(dataset, "test", ("A",), manifest)
 
 
+COLUMNS = {name: BandColumn(name=name, size=size) for name, size in SIZES.items()}
+
+
 @given(st.floats(0, 1, exclude_max=True), st.integers(0, 7))
 @settings(max_examples=150)
 def test_a_flipped_bit_is_found_by_who_reads_it(dataset: Path, tmp_path: Path, share: float, bit: int) -> None:
@@ -80,11 +83,11 @@ def test_a_flipped_bit_is_found_by_who_reads_it(dataset: Path, tmp_path: Path, s
     data[int(share * len(data))] ^= 1 << bit
     write_whole(tmp_path / part.file, bytes(data))
     try:
-        found = list(read_chunks(tmp_path, part, SIZES))
+        found = list(read_chunks(tmp_path, part, COLUMNS))
     except ShardError as error:
         assert "part is damaged" in str(error)
         return
-    for ours, theirs in zip(found, read_chunks(dataset, part, SIZES), strict=True):  # bytes that nobody reads
+    for ours, theirs in zip(found, read_chunks(dataset, part, COLUMNS), strict=True):  # bytes that nobody reads
         for key, array in theirs.items():
             np.testing.assert_array_equal(ours[key], array)
 

@@ -20,7 +20,7 @@ from PIL import Image
 from pipelines.bands import ALL_BANDS
 from pipelines.drawing.canvas import MAX_INCHES, NAME_WIDTH, blank, png_of, wrap
 from pipelines.labels import LABEL_NAMES
-from pipelines.statistics.counts import count_rows
+from pipelines.statistics.counts import Bins, count_rows
 from pipelines.statistics.figures import DRAWERS, draw_figures
 from pipelines.statistics.measure import DatasetStatistics, statistics_of
 
@@ -39,7 +39,9 @@ def made_up(
         marks = (rng.random((20, len(names))) < 0.3).astype(np.uint8)
         marks[:, labels:] = 0
         countries = rng.choice(["", "Finland", "Bosnia and Herzegovina"], 20)
-        groups[split] = dict(count_rows(columns | {"labels": marks, "country": countries}, bands))
+        groups[split] = dict(
+            count_rows(columns | {"labels": marks, "country": countries}, dict.fromkeys(bands, Bins()))
+        )
     return statistics_of("hash", names, groups)
 
 

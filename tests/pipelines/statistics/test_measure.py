@@ -62,6 +62,7 @@ def _write(made: Made, split: str, start: int) -> Part:
         "crs": [""] * len(countries),
         "x": np.zeros(len(countries)),
         "y": np.zeros(len(countries)),
+        "nodata": np.zeros(len(countries)),
         "labels": made.labels[split][rows],
     }
     pixels = {band: array[rows] for band, array in made.pixels[split].items()}
@@ -73,9 +74,7 @@ def found(made: Made) -> DatasetStatistics:
     return measure(made.folder)
 
 
-def check_group(
-    found: GroupStatistics, labels: NDArray[np.uint8], pixels: dict[str, NDArray[np.uint16]], edges: list[int]
-) -> None:
+def check_group(found: GroupStatistics, labels: NDArray[np.uint8], pixels: dict[str, NDArray[np.uint16]]) -> None:
     """Against plain numpy over all rows at once."""
     assert found.patches == len(labels)
     assert list(found.label_counts.values()) == labels.sum(axis=0).tolist()
@@ -89,6 +88,7 @@ def check_group(
     assert set(found.bands) == set(pixels)
     for band, array in pixels.items():
         each, wide = found.bands[band], array.astype(np.float64)
+        edges = each.edges
         assert (each.pixels, each.min, each.max) == (array.size, array.min(), array.max())
         assert each.mean == pytest.approx(wide.mean(), rel=1e-12)
         assert each.std == pytest.approx(wide.std(), rel=1e-12)
@@ -101,22 +101,19 @@ def test_every_group_has_what_plain_numpy_finds(made: Made, found: DatasetStatis
     assert list(found.splits) == ["train", "test"]
     for split, countries in made.countries.items():
         labels, pixels = made.labels[split], made.pixels[split]
-        check_group(found.splits[split], labels, pixels, found.histogram_edges)
+        check_group(found.splits[split], labels, pixels)
         assert list(found.countries[split]) == sorted(set(countries))
         for country, group in found.countries[split].items():
             here = countries == country
-            check_group(
-                group, labels[here], {band: array[here] for band, array in pixels.items()}, found.histogram_edges
-            )
+            check_group(group, labels[here], {band: array[here] for band, array in pixels.items()})
     labels = np.concatenate(list(made.labels.values()))
     pixels = {band: np.concatenate([each[band] for each in made.pixels.values()]) for band in SIZES}
-    check_group(found.whole, labels, pixels, found.histogram_edges)
+    check_group(found.whole, labels, pixels)
     assert found.whole.bands["B02"].above > 0, "nothing was above the bins: the test shows nothing about them"
 
 
 def test_bins_are_64_wide_from_zero_on(found: DatasetStatistics) -> None:
-    assert found.histogram_edges == list(range(0, 16385, 64))
-    assert {len(band.histogram) for band in found.whole.bands.values()} == {256}
+    assert all(band.edges == list(range(0, 16385, 64)) for band in found.whole.bands.values())
 
 
 def test_countries_add_up_to_splits_and_splits_to_the_whole(found: DatasetStatistics) -> None:
@@ -181,7 +178,7 @@ def test_training_split_has_the_manifests_numbers_to_the_last_digit(shards: Path
     } == manifest.country_counts
     rows = read_split(shards, "train", manifest.band_names)
     train = rows.take(np.arange(len(rows)))
-    check_group(found.splits["train"], rows.labels, {band: train[band] for band in rows.bands}, found.histogram_edges)
+    check_group(found.splits["train"], rows.labels, {band: train[band] for band in rows.bands})
 
 
 def test_other_bands_and_classes(real_data: Path, ray_session: None, tmp_path: Path) -> None:

@@ -1,0 +1,140 @@
+"""What the numbers of one's own files mean, found out from some of them before any is packed.
+
+Flows in: some decoded files, and what the user tells of those that say nothing. Flows out: an `Encoding` a band, and
+how files that declare something else, or nothing, are to be taken.
+
+All files are brought to one encoding. Where all of them declare the same scale and offset, that is it; where they
+differ, or some declare none, the offset is taken off, since numbers without a declaration are those of before it: so it
+is with Sentinel-2, whose processing baseline 04.00 added 1,000 (ESA, Sentinel-2 Products Specification Document,
+`RADIO_ADD_OFFSET`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.archives.patch_files import Told
+from pipelines.errors import SettingsError
+from pipelines.pixels.encoding import KINDS, Encoding, Kind, Line, Measured
+
+BASELINE_OFFSET = 1000
+"""What processing baseline 04.00 (January 2022) added to Sentinel-2's numbers, so that dark pixels are not cut off."""
+
+_ORDINARY = 20_000
+"""Numbers whose median is beyond this are no reflectance × 10,000, and nothing is suspected of them."""
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What some files have in common, by band.
+
+    `undeclared`: whether files may declare nothing. `mixed`: whether some do and some do not. `notes`: what is odd.
+    """
+
+    encodings: dict[str, Encoding]
+    undeclared: bool
+    mixed: bool
+    notes: tuple[str, ...] = ()
+
+
+def settle(files: Sequence[Mapping[str, Measured]], told: Told) -> Numbers:
+    """Find the encoding that all files can be brought to.
+
+    Args:
+        files: some of them, each band by name, with what is told of them.
+        told: this.
+
+    Raises:
+        SettingsError: a value for no data is told that the numbers' type does not have.
+    """
+    declaring = [all(band.line for band in file.values()) for file in files]
+    encodings = {band: _encoding([file[band] for file in files], told) for band in files[0]}
+    suspected = _suspect(files) if not any(declaring) else None
+    mixed = any(declaring) and not all(declaring)
+    return Numbers(encodings, not all(declaring), mixed, (suspected,) if suspected else ())
+
+
+def _encoding(bands: Sequence[Measured], told: Told) -> Encoding:
+    line = _line([band.line for band in bands])
+    holed = any(band.holes is not None for band in bands) or told.nodata is not None
+    kind = _kind(bands, line, holed)
+    reflectance = 1e-5 < line.scale < 1e-3 and not told.unit
+    return Encoding(
+        dtype=kind,
+        scale=line.scale,
+        offset=line.offset,
+        unit="reflectance" if reflectance else told.unit,
+        nodata=_nodata(bands, kind, told) if holed and kind != "float32" else None,
+    )
+
+
+def _line(lines: Sequence[Line | None]) -> Line:
+    known = Counter(lines)
+    if list(known) == [None]:
+        return Line()
+    most = max(filter(None, known), key=lambda line: known[line])
+    return most if len(known) == 1 else Line(most.scale, 0.0)
+
+
+def _kind(bands: Sequence[Measured], line: Line, holed: bool) -> Kind:
+    """The narrowest type that holds all that the files' types can hold; of types wider than any, what is there."""
+    kinds = Counter(band.numbers.dtype for band in bands)
+    usual = kinds.most_common(1)[0][0]
+    if usual.kind == "f" or any(band.line not in (None, line) for band in bands):
+        return "float32"
+    allowed = KINDS[KINDS.index(usual.name) :] if usual.name in KINDS else KINDS[1:]
+    if usual.name == "uint8" and holed:  # all 256 of its numbers may be data
+        allowed = KINDS[1:]
+    return next(kind for kind in allowed if all(_fits(band, kind) for band in bands))
+
+
+def _fits(band: Measured, kind: Kind) -> bool:
+    if kind == "float32":
+        return True
+    numbers = band.numbers if band.holes is None else band.numbers[~band.holes]
+    if numbers.dtype.kind == "f":
+        numbers = numbers[~np.isnan(numbers)]
+        if not (np.rint(numbers) == numbers).all():
+            return False
+    limits = np.iinfo(kind)
+    return not numbers.size or bool(limits.min <= numbers.min() and numbers.max() <= limits.max)
+
+
+def _nodata(bands: Sequence[Measured], kind: Kind, told: Told) -> float:
+    """What the files have in their holes where it is one number of the type, else the number farthest from all data."""
+    limits = np.iinfo(kind)
+    if told.nodata is not None:
+        if not (limits.min <= told.nodata <= limits.max and float(told.nodata).is_integer()):
+            raise SettingsError(f"{told.nodata:g} is no number of {kind}", where="nodata")
+        return float(told.nodata)
+    found: set[Any] = set()
+    for band in bands:
+        if band.holes is not None and len(found) < 2:
+            found |= set(np.unique(band.numbers[band.holes])[:2].tolist())
+    if len(found) == 1 and limits.min <= (value := found.pop()) <= limits.max and float(value).is_integer():
+        return float(value)
+    return float(limits.min if kind == "int16" else limits.max)
+
+
+def _suspect(files: Sequence[Mapping[str, Measured]]) -> str | None:
+    """Whether numbers look as if processing baseline 04.00 had added to them: there is no dark pixel in any band."""
+    if any(band.numbers.dtype.kind == "f" for file in files for band in file.values()) or len(files[0]) < 3:
+        return None
+    there: list[NDArray[Any]] = [
+        band.numbers if band.holes is None else band.numbers[~band.holes] for file in files for band in file.values()
+    ]
+    there = [numbers for numbers in there if numbers.size]
+    if not there or min(int(numbers.min()) for numbers in there) < BASELINE_OFFSET:
+        return None
+    if float(np.median([np.median(numbers) for numbers in there])) > _ORDINARY:
+        return None
+    return (
+        f"no pixel of any band is below {BASELINE_OFFSET:,}: the numbers seem to have the offset of Sentinel-2's "
+        "processing baseline 04.00; if so, tell it with --scale 0.0001 --offset -0.1"
+    )

@@ -1,0 +1,180 @@
+"""Whether numbers can be what a model was trained on: the patch as a whole, and not band by band.
+
+Flows in: a patch's numbers, brought to the model's encoding, and what is known of those it was trained on. Flows out:
+what is odd about them, in words; or a PatchError with what came, what was expected, and the factor that seems to be
+missing.
+
+Water, snow and clouds lie far from what is usual, each in other bands; what lies far from it alike in all of them is on
+another scale. So a band's median is held against the median of what was trained on, and what all bands have in common
+decides.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from pipelines.errors import PatchError
+from pipelines.pixels.encoding import Encoding
+
+QUANTILES: dict[str, float] = {"0.1": 0.001, "1": 0.01, "50": 0.5, "99": 0.99, "99.9": 0.999}
+"""Name of each quantile that is known, in percent, and its share."""
+
+BASELINE_OFFSET = 1000
+"""What processing baseline 04.00 (January 2022) added to Sentinel-2's numbers, so that dark pixels are not cut off
+(ESA, Sentinel-2 Products Specification Document, `RADIO_ADD_OFFSET`)."""
+
+SENSELESS = 3.0
+BRIGHT = 1.6
+"""Reflectance that a band's median cannot have; and that single pixels have where there are sunlit clouds or snow."""
+
+_TOO_DARK, _TOO_BRIGHT = 1 / 8, 3.0
+_FAR = 20.0
+_ALIKE = math.log(2.2)
+_BANDS_ALIKE = 0.8  # of the bands, whose factors must lie so close together
+_FACTORS = {1e4: "reflectance from 0 to 1", 1e2: "percent", 1e4 / 255: "8 bits", 1e-4: "reflectance × 100 million"}
+
+
+class Known(Encoding):
+    """What is known of one band that a model was trained on: how its numbers are meant, and how they are spread."""
+
+    quantiles: dict[str, float] = Field(default={}, description="percent to the number that so many are below")
+
+
+@dataclass(frozen=True)
+class _Band:
+    """One band: the median and least number that came; and the quantiles of those that were expected."""
+
+    median: float
+    least: float
+    low: float
+    middle: float
+    high: float
+
+    @property
+    def outside(self) -> bool:
+        return not self.low <= self.median <= self.high
+
+    @property
+    def far(self) -> bool:
+        """By more than all that was expected spans."""
+        span = self.high - self.low
+        return not self.low - span <= self.median <= self.high + span
+
+
+def judge(pixels: Mapping[str, NDArray[Any]], known: Mapping[str, Known]) -> list[str]:
+    """What is odd about a patch.
+
+    Args:
+        pixels: band to numbers in the model's encoding, NaN where there is no data; some pixel is there in each.
+        known: of each band.
+
+    Raises:
+        PatchError: the model was not trained on anything like it.
+    """
+    _check_reflectance(pixels, known)
+    bands = {name: _band(pixels[name], known[name]) for name in pixels if known[name].quantiles}
+    if not bands:
+        return _bright(pixels, known)
+    factors = _factors(bands)
+    if _impossible(bands, factors):
+        raise _refusal(bands, factors)
+    notes = _bright(pixels, known)
+    outside = [name for name, band in bands.items() if band.outside]
+    if 2 * len(outside) >= len(bands) and not notes:
+        what = "all bands" if len(outside) == len(bands) else ", ".join(outside)
+        notes.append(f"{what} lie beyond nearly all that the model was trained on; is the scale right?")
+    if _lifted(bands):
+        notes.append(
+            f"no pixel of any band is below {BASELINE_OFFSET:,}: is the offset of processing baseline 04.00 still on "
+            "the numbers? Declare it, or subtract it"
+        )
+    return notes
+
+
+def _band(numbers: NDArray[Any], known: Known) -> _Band:
+    there = numbers[~np.isnan(numbers)] if numbers.dtype.kind == "f" else numbers
+    low, middle, high = (known.quantiles[name] for name in ("0.1", "50", "99.9"))
+    return _Band(float(np.median(there)), float(there.min()), low, middle, max(high, low + 1e-9))
+
+
+def _factors(bands: Mapping[str, _Band]) -> NDArray[np.float64] | None:
+    """How many times each band's median is what was expected; None where numbers are not of one sign."""
+    pairs = [(band.median, band.middle) for band in bands.values()]
+    if not all(median > 0 and middle > 0 for median, middle in pairs):
+        return None
+    return np.array([median / middle for median, middle in pairs])
+
+
+def _impossible(bands: Mapping[str, _Band], factors: NDArray[np.float64] | None) -> bool:
+    if all(band.far for band in bands.values()):
+        return True
+    if factors is None:
+        foreign = [band.median < 0 <= band.low for band in bands.values()]
+        return 2 * sum(foreign) > len(bands)
+    if factors.max() < 1 / _FAR or factors.min() > _FAR:
+        return True
+    outside = sum(band.outside for band in bands.values())
+    apart = np.quantile(np.abs(np.log(factors / np.median(factors))), _BANDS_ALIKE)
+    beyond = not _TOO_DARK < np.median(factors) < _TOO_BRIGHT
+    return len(bands) > 2 and beyond and bool(apart <= _ALIKE) and 2 * outside >= len(bands)
+
+
+def _refusal(bands: Mapping[str, _Band], factors: NDArray[np.float64] | None) -> PatchError:
+    came = float(np.median([band.median for band in bands.values()]))
+    expected = float(np.median([band.middle for band in bands.values()]))
+    what = f"pixels are around {_number(came)}, and the model was trained on numbers around {_number(expected)}"
+    if factors is None:
+        return PatchError(what, hint="Send what it was trained on: another sensor or unit cannot be told.")
+    factor = 1 / float(np.median(factors))
+    usual = min(_FACTORS, key=lambda each: abs(math.log(each / factor)))
+    if abs(math.log(usual / factor)) > math.log(2.5):
+        return PatchError(what, hint=f"They seem to be {_times(factor)}; mend it, or declare their scale.")
+    return PatchError(
+        what, hint=f"They seem to be {_FACTORS[usual]}: multiply them by {_number(usual)}, or declare their scale."
+    )
+
+
+def _times(factor: float) -> str:
+    return f"{_number(factor)} times too small" if factor > 1 else f"{_number(1 / factor)} times too large"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 10 else f"{value:.2g}"
+
+
+def _check_reflectance(pixels: Mapping[str, NDArray[Any]], known: Mapping[str, Known]) -> None:
+    """Raise a PatchError where a band is brighter than anything that the sun shines on."""
+    for name, numbers in pixels.items():
+        if known[name].unit == "reflectance" and _unit(float(np.nanmedian(numbers)), known[name]) > SENSELESS:
+            raise PatchError(
+                "pixels are far above any reflectance",
+                where=name,
+                hint="Send the numbers that the model was trained on, or declare their scale.",
+            )
+
+
+def _bright(pixels: Mapping[str, NDArray[Any]], known: Mapping[str, Known]) -> list[str]:
+    return [
+        f"{name} has pixels of {_unit(top, known[name]):.1f} reflectance: cloud, snow or an error?"
+        for name, numbers in pixels.items()
+        if known[name].unit == "reflectance" and _unit(top := float(np.nanmax(numbers)), known[name]) > BRIGHT
+    ]
+
+
+def _unit(number: float, known: Known) -> float:
+    return number * known.scale + known.offset
+
+
+def _lifted(bands: Mapping[str, _Band]) -> bool:
+    """Whether the numbers seem to have an offset that those trained on had not."""
+    usual = [band.low < BASELINE_OFFSET / 2 for band in bands.values()]
+    return len(bands) > 2 and 2 * sum(usual) > len(bands) and all(
+        BASELINE_OFFSET <= band.least and band.median < 10 * BASELINE_OFFSET for band in bands.values()
+    )
