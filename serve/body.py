@@ -1,6 +1,7 @@
 """A request's body: read whole, within size and time, before anything else is done with it.
 
-Flows in: an HTTP request. Flows out: the bytes of the one GeoTIFF in it, or an error with the right status.
+Flows in: an HTTP request. Flows out: the bytes of the one file in it, or an error with the right status. What the bytes
+are is told by themselves, whatever the content type says: programs send GeoTIFFs under many types, or under none.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from pipelines.errors import InputError, LandsweepError, TooLargeError, UnsupportedError, shown
+from pipelines.errors import InputError, LandsweepError, TooLargeError
+from pipelines.pixels.tiff_header import is_tiff
 
-TIFF_TYPES = ("image/tiff", "image/geotiff", "application/geotiff", "image/x-tiff")
 DEADLINE = 30.0
 """Seconds in which a body must have arrived."""
 
-_HINT = "Send the GeoTIFF as the body with content type image/tiff, or as the file of a form."
+_MAGIC = 4
+"""Bytes that say whether a file is a TIFF."""
+
+_HINT = "Send the GeoTIFF as the body, or as the file of a form."
 
 
 class SlowError(LandsweepError):
@@ -40,28 +44,21 @@ class BrokenOffError(InputError):
     status = 400
 
 
-async def read_tiff(request: Request, max_bytes: int, deadline: float = DEADLINE) -> bytes:
-    """The GeoTIFF of a request: its body, or the single file of its form.
+async def read_file(request: Request, max_bytes: int, deadline: float = DEADLINE) -> bytes:
+    """The file of a request: its body, or the single file of its form.
 
     Args:
         max_bytes: the most that a body may have.
         deadline: seconds in which it must have arrived.
 
     Raises:
-        UnsupportedError: another content type.
         TooLargeError: more than `max_bytes`.
         EmptyError, SlowError, BrokenOffError, InputError: nothing came, it came too slowly or not to its end, or the
             form has no file.
     """
-    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if kind not in (*TIFF_TYPES, "multipart/form-data"):
-        raise UnsupportedError(f'content type "{shown(kind) or "none"}" is not taken', hint=_HINT)
     try:
         async with asyncio.timeout(deadline):
-            if kind == "multipart/form-data":
-                data = await _form_file(request, max_bytes)
-            else:
-                data = b"".join([chunk async for chunk in _capped(request, max_bytes)])
+            data = await _whole(request, max_bytes)
     except TimeoutError:
         raise SlowError("the body took too long to arrive", hint=f"Send it within {deadline:g} s.") from None
     except ClientDisconnect:
@@ -69,6 +66,25 @@ async def read_tiff(request: Request, max_bytes: int, deadline: float = DEADLINE
     if not data:
         raise EmptyError("the body is empty", hint=_HINT)
     return data
+
+
+async def _whole(request: Request, max_bytes: int) -> bytes:
+    chunks, head = _capped(request, max_bytes), b""
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        async for chunk in chunks:  # as far as it takes to see that it is no TIFF
+            head += chunk
+            if len(head) >= _MAGIC:
+                break
+        if not is_tiff(head):
+            return await _form_file(request.headers, _from(head, chunks))
+    return b"".join([head, *[chunk async for chunk in chunks]])
+
+
+async def _from(head: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    yield head
+    async for chunk in rest:
+        yield chunk
 
 
 async def _capped(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
@@ -85,10 +101,9 @@ async def _capped(request: Request, max_bytes: int) -> AsyncGenerator[bytes, Non
         raise TooLargeError(f"the body is over {max_bytes / 2**20:.0f} MiB", hint="Cut the image into patches first.")
 
 
-async def _form_file(request: Request, max_bytes: int) -> bytes:
-    headers = Headers(raw=request.headers.raw)
+async def _form_file(headers: Headers, body: AsyncGenerator[bytes, None]) -> bytes:
     try:
-        form = await MultiPartParser(headers, _capped(request, max_bytes), max_files=1, max_fields=8).parse()
+        form = await MultiPartParser(headers, body, max_files=1, max_fields=8).parse()
     except (MultiPartException, MultipartParseError, KeyError) as error:
         raise InputError(f"the form cannot be read ({error})", hint=_HINT) from None
     try:

@@ -7,7 +7,6 @@ hint of the door that the reader stands at.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -24,14 +23,12 @@ Answer = TypeVar("Answer", bound=BaseModel)
 DEFAULT_URL = "http://127.0.0.1:8000"
 TIFF = "image/tiff"
 
-HINTS = {
-    "patch": "Export the bands that the model needs, in its order, or say what the file's bands are.",
-    "empty": "Give a GeoTIFF with the bands that the model needs.",
-}
+HINTS = {"empty": "Give a GeoTIFF with the bands that the model needs."}
 """By error code, what to do in place of a hint that tells how to make another request."""
 
-_OF_REQUESTS = ("?bands=", "/v1/", "content type")
-_WORDS = {"the body": "the file", "?bands=": "bands"}
+_OF_REQUESTS = ("/v1/", "as the body")
+_BANDS = "?bands="
+_WORDS = {"the body": "the file"}
 """What messages call the parts of a request, and what they are to the client's caller."""
 
 _KINDS = {
@@ -49,7 +46,7 @@ class Client:
 
     Args:
         url: of the endpoint.
-        hints: by error code, what the caller can do about it, where the endpoint's hint speaks of requests.
+        bands_are: what the caller has to say what a file's bands are: a flag, or a field.
         timeout: seconds.
         transport: what carries requests, in place of the network.
 
@@ -61,11 +58,11 @@ class Client:
         self,
         url: str = DEFAULT_URL,
         *,
-        hints: Mapping[str, str] = HINTS,
+        bands_are: str = "bands",
         timeout: float = 60.0,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self.url, self._hints, self._timeout = url.rstrip("/"), HINTS | dict(hints), timeout
+        self.url, self._bands_are, self._timeout = url.rstrip("/"), bands_are, timeout
         try:
             # This machine's own endpoint is not reached through a proxy, whatever the environment says.
             host = httpx.URL(self.url).host
@@ -82,7 +79,7 @@ class Client:
         Args:
             tiff: the file's bytes.
             model: registry name; the endpoint's default where None.
-            bands: comma list of what the file's bands are, where the file does not say.
+            bands: comma list of what the file's bands are, in file order and any spelling; None leaves it to the file.
             name: of the file, for error messages.
 
         Raises:
@@ -182,11 +179,11 @@ class Client:
             error = ErrorAnswer.model_validate_json(answer.content).error
         except ValueError:
             return kind(f"the endpoint answered {answer.status_code}", where=where, hint="Is it Landsweep's?")
-        what = error.message
-        for theirs, ours in _WORDS.items():
+        what, hint = error.message, error.hint.replace(_BANDS, self._bands_are)
+        for theirs, ours in (_WORDS | {_BANDS: self._bands_are}).items():
             what = what.replace(theirs, ours)
-        of_requests = any(word in error.hint for word in _OF_REQUESTS)
-        return kind(what, where=where, hint=self._hints.get(error.code, error.hint) if of_requests else error.hint)
+        of_requests = any(word in hint for word in _OF_REQUESTS)
+        return kind(what, where=where, hint=HINTS.get(error.code, hint) if of_requests else hint)
 
 
 def _encodable(word: str) -> str:

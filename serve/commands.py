@@ -75,7 +75,9 @@ def _predict(
     files: list[Path],
     url: Annotated[str, typer.Option(help="the endpoint")] = "http://127.0.0.1:8000",
     model: Annotated[str | None, typer.Option(help="model name; the endpoint's default if not given")] = None,
-    bands: Annotated[str | None, typer.Option(help="what the files' bands are, where they do not say")] = None,
+    bands: Annotated[
+        str | None, typer.Option(help="what the files' bands are, in file order: where they have no names, or others")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Classify GeoTIFFs through a running endpoint, each on its own: a wrong one leaves the others' answers."""
@@ -83,8 +85,7 @@ def _predict(
 
     found: dict[str, Any] = {}
     wrong: dict[str, LandsweepError] = {}
-    hints = {"patch": "Export the bands that the model needs, in its order, or name the file's bands with --bands."}
-    with Client(url, hints=hints) as client:
+    with Client(url, bands_are="--bands") as client:
         for path in map(str, files):
             try:
                 answer = client.predict(read_upload(Path(path)), model=model, bands=bands, name=path)

@@ -19,11 +19,11 @@ from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
-from pipelines.bands import parse_bands
-from pipelines.errors import BandError, LandsweepError, NotFoundError, nearest, shown
+from pipelines.errors import LandsweepError, NotFoundError, nearest, shown
+from pipelines.pixels.band_names import given_names
 from pipelines.pixels.patch import Patch, read_stack
 from pipelines.pixels.tiff_header import Limits
-from serve.body import DEADLINE, read_tiff
+from serve.body import DEADLINE, read_file
 from serve.schema import ErrorAnswer, ErrorBody, LabelPrediction, ModelInfo, ModelName, Models, Prediction
 
 REQUEST_ID = "x-request-id"
@@ -33,7 +33,10 @@ _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 _log = logging.getLogger("ray.serve")
 
-Bands = Annotated[str | None, Query(description="what the file's bands are, in file order, where it does not say")]
+Bands = Annotated[
+    str | None,
+    Query(description="what the file's bands are, in file order, in any spelling: where it has no names, or others"),
+]
 Model = Annotated[str | None, Query(description="model name; the first of /v1/models where not given")]
 
 
@@ -116,18 +119,16 @@ def _add_models(app: FastAPI, service: Service) -> None:
 
 
 def _add_predictions(app: FastAPI, service: Service, deadline: float) -> None:
-    body = {
-        "requestBody": {
-            "required": True,
-            "content": {"image/tiff": {"schema": {"type": "string", "format": "binary"}}},
-        }
-    }
+    file: dict[str, Any] = {"type": "string", "format": "binary"}
+    form: dict[str, Any] = {"type": "object", "properties": {"file": file}, "required": ["file"]}
+    kinds = {"image/tiff": {"schema": file}, "multipart/form-data": {"schema": form}}
+    body: dict[str, Any] = {"requestBody": {"required": True, "content": kinds}}
 
     @app.post("/v1/predict", tags=["predict"], summary="Classify one GeoTIFF", openapi_extra=body)
     async def predict(request: Request, model: Model = None, bands: Bands = None) -> Prediction:
         started = time.perf_counter()
         info = _pick(service, model)
-        data = await read_tiff(request, service.max_bytes, deadline)
+        data = await read_file(request, service.max_bytes, deadline)
         patch = await _patch(data, service, info, bands)
         decoded = time.perf_counter()
         found = await service.predict(info.name, patch)
@@ -156,7 +157,7 @@ def _add_predictions(app: FastAPI, service: Service, deadline: float) -> None:
     )
     async def explain(request: Request, label: str, model: Model = None, bands: Bands = None) -> Response:
         info = _pick(service, model)
-        data = await read_tiff(request, service.max_bytes, deadline)
+        data = await read_file(request, service.max_bytes, deadline)
         patch = await _patch(data, service, info, bands)
         png, evidence = await service.explain(info.name, patch, label)
         return Response(png, media_type="image/png", headers={EVIDENCE: "some" if evidence else "none"})
@@ -174,12 +175,7 @@ def _pick(service: Service, name: str | None) -> ModelInfo:
 
 
 async def _patch(data: bytes, service: Service, info: ModelInfo, bands: str | None) -> Patch:
-    names = tuple(part.strip() for part in bands.split(",")) if bands else None
-    if names:
-        try:
-            parse_bands(",".join(names), tuple(dict.fromkeys((*info.bands, *parse_bands("all")))))
-        except BandError as error:
-            raise BandError(error.what, where="?bands=", hint=error.hint) from None
+    names = given_names(bands) if bands else None
     limits = Limits(max_bytes=service.max_bytes)
     return await asyncio.to_thread(
         read_stack, data, wanted=info.bands, size=info.image_size, names=names, limits=limits

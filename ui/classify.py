@@ -20,17 +20,16 @@ from ui.picture import Picture, lay_over, read_heat, take_picture
 
 Connect = Callable[[], Client]
 
-_HINTS = {
-    "patch": "Export the bands that the model needs, in its order, "
-    "or give each band of the file its name as its description."
-}
+BAND_NAMES = "Band names"
+"""What the page calls its field for what a file's bands are."""
 
 
 @dataclass(frozen=True)
 class Shot:
-    """One patch as classified by one model."""
+    """One patch as classified by one model; `bands` are the names that its file's bands were given, if any."""
 
     tiff: bytes
+    bands: str
     model: str
     picture: Picture
     answer: Prediction
@@ -73,7 +72,7 @@ def connect_to(url: str) -> Connect:
     Returns:
         What makes a `Client` for it, which raises InputError if it is no URL.
     """
-    return partial(Client, url, hints=_HINTS)
+    return partial(Client, url, bands_are=f"“{BAND_NAMES}”")
 
 
 def welcome(connect: Connect, folder: Path | None) -> Welcome:
@@ -89,13 +88,18 @@ def welcome(connect: Connect, folder: Path | None) -> Welcome:
     return Welcome(models, "", gallery(examples, models), render.blank(models))
 
 
-def classify(connect: Connect, tiff: bytes, model: str | None) -> Result:
-    """Classify one patch by one model, the endpoint's default where None; what goes wrong is told in the result."""
+def classify(connect: Connect, tiff: bytes, model: str | None, bands: str = "") -> Result:
+    """Classify one patch by one model; what goes wrong is told in the result.
+
+    Args:
+        model: the endpoint's default where None.
+        bands: comma list of what the file's bands are, in file order; empty leaves it to the file.
+    """
     try:
         with connect() as client:
-            answer = client.predict(tiff, model=model)
+            answer = client.predict(tiff, model=model, bands=bands or None)
             info = _info(client.models(), answer.model.name)
-        shot = Shot(tiff, info.name, take_picture(tiff, info), answer)
+        shot = Shot(tiff, bands, info.name, take_picture(tiff, info, bands), answer)
     except LandsweepError as error:
         return Result(None, render.failure(error), "", "", "")
     return Result(
@@ -133,7 +137,7 @@ def explain(connect: Connect, shot: Shot | None, label: str | None) -> str:
         if label not in shot.labels:
             raise NotFoundError(f'no class "{label[:80]}"', hint=nearest(label, shot.labels))
         with connect() as client:
-            png = client.explain(shot.tiff, label, model=shot.model)
+            png = client.explain(shot.tiff, label, model=shot.model, bands=shot.bands or None)
         heat = read_heat(png, shot.picture.rgb.shape)
     except LandsweepError as error:
         return render.failure(error)

@@ -15,6 +15,8 @@ from ui.refusal import KINDS, ON_FILE, refuse
 from ui.settings import UiSettings
 
 _STATE_SECONDS = 3600
+_LONGEST = 2000
+"""Characters of a list of band names."""
 
 # No callback is offered as an API: the endpoint is that.
 _CLICK: dict[str, Any] = {"api_visibility": "private", "trigger_mode": "once"}
@@ -36,6 +38,13 @@ class ClassifyPage:
         with gr.Row():
             with gr.Column(scale=3, min_width=300):
                 self.file = gr.File(label="GeoTIFF", file_types=list(KINDS), type="binary", height=150)
+                self.bands = gr.Textbox(
+                    label=classify.BAND_NAMES,
+                    info="Only where the file has none, or others: what its bands are, in file order",
+                    placeholder="B02, B03, B04, B08",
+                    max_length=_LONGEST,
+                    submit_btn="Apply",
+                )
                 self.model = gr.Dropdown([], label="Model", visible=False)
                 self.examples = _html(js_on_load=ON_CLICK)
                 self.again = gr.Button("Try again", visible=False, size="sm")
@@ -65,11 +74,14 @@ class ClassifyPage:
             self.label,
         ]
         look = {"fn": self.on_label, "inputs": [self.shot, self.label], "outputs": self.evidence, **_CHOICE}
-        picked = [*result, self.model, self.file]
+        picked = [*result, self.model, self.file, self.bands]
+        sent = [self.file, self.model, self.bands]
 
         app.load(self.on_open, outputs=opening, **_CLICK).then(self.on_link, outputs=picked, **_CLICK).then(**look)
         self.again.click(self.on_open, outputs=opening, **_CLICK)
-        seen = self.file.upload(self.on_file, [self.file, self.model], result, **_CLICK)
+        seen = self.file.upload(self.on_file, sent, result, **_CLICK)
+        seen.then(**look).then(fn=None, js=_SHOW_RESULT)
+        seen = self.bands.submit(self.on_bands, [self.shot, *sent], result, **_CLICK)
         seen.then(**look).then(fn=None, js=_SHOW_RESULT)
         self.messages.upload(self.on_refused, outputs=result, **_CLICK).then(fn=None, js=_SHOW_RESULT)
         seen = self.examples.click(self.on_example, self.model, picked, **_CLICK)
@@ -94,9 +106,14 @@ class ClassifyPage:
         key = request.query_params.get("example")
         return self._example(key, request.query_params.get("model")) if key else gr.skip()
 
-    def on_file(self, tiff: bytes | None, model: str | None) -> list[Any]:
+    def on_file(self, tiff: bytes | None, model: str | None, bands: str | None) -> list[Any]:
         """A file has arrived: its classes, or why it has none."""
-        return _show(classify.classify(self.connect, tiff or b"", model))
+        return _show(classify.classify(self.connect, tiff or b"", model, (bands or "").strip()))
+
+    def on_bands(self, shot: classify.Shot | None, tiff: bytes | None, model: str | None, bands: str | None) -> Any:
+        """The bands of the file that is there, or of the example, have been named: as if it arrived now."""
+        tiff = tiff or (shot.tiff if shot else None)
+        return self.on_file(tiff, model, bands) if tiff else gr.skip()
 
     def on_refused(self, event: gr.EventData) -> list[Any]:
         """The browser has kept a file back: why, and nothing of the patch before."""
@@ -109,7 +126,7 @@ class ClassifyPage:
 
     def on_model(self, shot: classify.Shot | None, model: str | None) -> Any:
         """Another model is chosen: the same patch by that one."""
-        return _show(classify.classify(self.connect, shot.tiff, model)) if shot else gr.skip()
+        return _show(classify.classify(self.connect, shot.tiff, model, shot.bands)) if shot else gr.skip()
 
     def on_label(self, shot: classify.Shot | None, label: str | None) -> str:
         """A class is chosen, or the first one of a new patch: where the model sees it, as HTML."""
@@ -117,7 +134,7 @@ class ClassifyPage:
 
     def _example(self, key: str, model: str | None) -> list[Any]:
         found, used = classify.classify_example(self.connect, self.folder, key, model)
-        return [*_show(found), used or gr.skip(), None]
+        return [*_show(found), used or gr.skip(), None, ""]
 
 
 def _show(found: classify.Result) -> list[Any]:

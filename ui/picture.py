@@ -16,7 +16,9 @@ from PIL import Image
 
 from pipelines.bands import BAND_SETS, SENTINEL2
 from pipelines.errors import PatchError, ServiceError
+from pipelines.pixels.band_names import given_names
 from pipelines.pixels.patch import Patch, read_stack
+from pipelines.spellings import find
 from serve.schema import ModelInfo
 
 RGB = BAND_SETS["rgb"]
@@ -40,15 +42,20 @@ class Picture:
     caption: str
 
 
-def take_picture(tiff: bytes, model: ModelInfo) -> Picture:
+def take_picture(tiff: bytes, model: ModelInfo, bands: str = "") -> Picture:
     """See a patch in true colour; in grey, by the model's first band, where it lacks a band for that.
+
+    Args:
+        bands: comma list of what the file's bands are; empty leaves it to the file.
 
     Raises:
         PatchError: the file does not hold what the model reads.
+        BandError: see `given_names`.
     """
-    patch = _read(tiff, model)
-    if all(band in patch.pixels for band in RGB):
-        layers = np.stack([patch.pixels[band] for band in RGB], axis=-1)
+    patch = _read(tiff, model, given_names(bands) if bands else None)
+    colours = [find(band, patch.pixels) for band in RGB]
+    if all(colours):
+        layers = np.stack([patch.pixels[band] for band in colours if band], axis=-1)
         rgb, words = _stretch(layers, model.scale)
         return Picture(rgb, "True colour", f"Red {RGB[0]}, green {RGB[1]}, blue {RGB[2]}; {words}")
     band = model.bands[0]
@@ -58,12 +65,13 @@ def take_picture(tiff: bytes, model: ModelInfo) -> Picture:
     return Picture(np.repeat(grey[..., None], 3, axis=-1), f"Band {name}", why)
 
 
-def _read(tiff: bytes, model: ModelInfo) -> Patch:
+def _read(tiff: bytes, model: ModelInfo, names: tuple[str, ...] | None) -> Patch:
     # One call for both: asked for RGB alone, the reader would take a nameless three-band file for it.
+    more = [band for band in RGB if not find(band, model.bands)]
     try:
-        return read_stack(tiff, wanted=(*model.bands, *(band for band in RGB if band not in model.bands)))
+        return read_stack(tiff, wanted=(*model.bands, *more), names=names)
     except PatchError:
-        return read_stack(tiff, wanted=model.bands)
+        return read_stack(tiff, wanted=model.bands, names=names)
 
 
 def _stretch(layers: NDArray[np.uint16], scale: int) -> tuple[Pixels, str]:

@@ -19,10 +19,11 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader, MemoryFile
 from rasterio.transform import from_bounds
 
-from pipelines.bands import ALL_BANDS, SENTINEL2
-from pipelines.errors import PatchError, nearest, shown
+from pipelines.bands import ALL_BANDS
+from pipelines.errors import PatchError
+from pipelines.pixels.band_names import find_bands
 from pipelines.pixels.plain_tiff import Bounds
-from pipelines.pixels.raster import GDAL_OPTIONS, described, open_bytes, place
+from pipelines.pixels.raster import GDAL_OPTIONS, open_bytes, place
 from pipelines.pixels.tiff_header import DEFAULT_LIMITS, Limits
 
 _KINDS = ("uint16", "int16", "uint32", "int32", "float16", "float32")
@@ -65,8 +66,8 @@ def read_stack(
         data: the file's bytes.
         wanted: band names to keep, in the order of the result.
         size: side in pixels the image must have, if it matters.
-        names: what the file's bands are, in file order; else their descriptions say it; else twelve bands
-            are taken for the twelve of BigEarthNet, and as many as `wanted` for those, each with a warning.
+        names: what the file's bands are, in file order and in any spelling; else their descriptions say it; else
+            twelve bands are taken for the twelve of BigEarthNet, and as many as `wanted` for those, with a warning.
 
     Raises:
         PatchError: one of the many ways in which a file can be wrong; see its subclasses.
@@ -84,50 +85,15 @@ def _decode(source: DatasetReader, wanted: Sequence[str], size: int | None, name
     kind: str = source.dtypes[0]  # by GDAL's name: of some, such as complex_int16, NumPy has no type
     if kind not in _KINDS:
         raise PatchError(f"pixels are {kind}", hint="Export reflectance × 10,000 as uint16.")
-    found, notes = _band_names(source, wanted, names)
-    missing = [band for band in wanted if band not in found]
-    if missing:
-        raise PatchError(
-            f"file has {source.count} bands ({', '.join(found)}); the model needs {', '.join(missing)} too",
-            hint="Export the bands listed at /v1/models, in that order, or name them with ?bands=….",
-        )
+    places, notes = find_bands(source.descriptions, wanted, names)
     pixels: dict[str, NDArray[np.uint16]] = {}
     for band in wanted:
-        pixels[band], more = _reflectance(source.read(found.index(band) + 1), band)
+        pixels[band], more = _reflectance(source.read(places[band] + 1), band)
         notes += more
     if not any(array.any() for array in pixels.values()):
         raise PatchError("all pixels are empty (0)", hint="Send a patch that lies inside the scene.")
     crs, bounds = place(source)
     return Patch(pixels, crs, bounds, tuple(notes))
-
-
-def _band_names(
-    source: DatasetReader, wanted: Sequence[str], names: Sequence[str] | None
-) -> tuple[list[str], list[str]]:
-    """What each band of the file is, and the notes on how that was decided."""
-    if names is not None:
-        if len(names) != source.count:
-            raise PatchError(
-                f"{len(names)} band names were given for a file of {source.count} bands", hint="Name every band once."
-            )
-        return list(names), []
-    said = described(source)
-    if said is not None:
-        if len(set(said)) != len(said):
-            raise PatchError("two bands of the file have one name", hint="Give each band its own description.")
-        unknown = [name for name in said if name not in SENTINEL2 and name not in wanted]
-        if set(wanted) <= set(said):
-            return list(said), [f"bands {', '.join(map(shown, unknown))} were not used"] if unknown else []
-        if unknown:
-            raise PatchError(f'unknown band "{shown(unknown[0])}"', hint=nearest(unknown[0], wanted))
-        return list(said), []
-    for assumed in (ALL_BANDS, tuple(wanted)):
-        if source.count == len(assumed):
-            return list(assumed), [f"the file does not name its bands; taken as {', '.join(assumed)}"]
-    raise PatchError(
-        f"file has {source.count} bands without names; the model needs {', '.join(wanted)}",
-        hint=f"Export these {len(wanted)} bands in that order, or name the file's bands with ?bands=….",
-    )
 
 
 def _reflectance(array: NDArray[Any], band: str) -> tuple[NDArray[np.uint16], list[str]]:

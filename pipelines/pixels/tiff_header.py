@@ -47,6 +47,11 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 
 
+def is_tiff(data: bytes) -> bool:
+    """Whether bytes begin as a TIFF or a BigTIFF does, of either order of bytes."""
+    return data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
 def check_claims(data: bytes, limits: Limits = DEFAULT_LIMITS) -> None:
     """Check what a file claims to be.
 
@@ -62,7 +67,7 @@ def check_claims(data: bytes, limits: Limits = DEFAULT_LIMITS) -> None:
             f"file has {len(data) / 2**20:.1f} MiB, the limit is {limits.max_bytes / 2**20:.0f} MiB",
             hint="Cut the image into patches first.",
         )
-    if data[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+    if not is_tiff(data):
         raise UnsupportedError(f"not a GeoTIFF but {_kind(data)}", hint=_EXPORT_HINT)
     try:
         _walk(data, limits)

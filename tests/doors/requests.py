@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.doors.uploads import SERVER, AskedDoorTests, Door, Question, Upload, check_clear
-from tests.fakes import stack
+from tests.fakes import png, stack
 
 TIFF = {"content-type": "image/tiff"}
 FORM = {"content-type": "multipart/form-data; boundary=x"}
@@ -40,19 +40,22 @@ def form(status: int, code: str, said: str, body: Callable[[], bytes]) -> BadReq
     return BadRequest(status, code, said, headers=FORM, body=body)
 
 
-def predict(status: int, code: str, said: str, headers: Mapping[str, str]) -> BadRequest:
-    return BadRequest(status, code, said, headers=headers, body=stack)
+def other(said: str, body: bytes, kind: str | None) -> BadRequest:
+    headers = {} if kind is None else {"content-type": kind}
+    return BadRequest(415, "unsupported", said, headers=headers, body=lambda: body)
 
 
 REQUESTS: dict[str, BadRequest] = {
-    # the content type
-    "no content type": predict(415, "unsupported", 'content type "none" is not taken', {}),
-    "text": predict(415, "unsupported", 'content type "text/plain"', {"content-type": "text/plain"}),
-    "json": predict(415, "unsupported", 'content type "application/json"', {"content-type": "application/json"}),
-    "png": predict(415, "unsupported", 'content type "image/png"', {"content-type": "image/png"}),
-    "two types": predict(415, "unsupported", "image/tiff,text/html", {"content-type": "image/tiff,text/html"}),
-    "mixed parts": predict(415, "unsupported", "multipart/mixed", {"content-type": "multipart/mixed; boundary=x"}),
-    "a book for a type": predict(415, "unsupported", f'"{"x" * 79}…"', {"content-type": "x" * 5000}),
+    # what is no GeoTIFF, whatever the content type says
+    "text": other("a text file", b"hello, world", "text/plain"),
+    "text as a tiff": other("a text file", b"hello, world", "image/tiff"),
+    "json": other("a text file", b'{"pixels": [1, 2]}', "application/json"),
+    "png": other("a PNG picture", png(), "image/png"),
+    "pdf as bytes": other("a PDF document", b"%PDF-1.7 ...", "application/octet-stream"),
+    "npy without a type": other("a NumPy array", b"\x93NUMPY\x01\x00", None),
+    "mixed parts": other("a text file", FILE + b"hello" + END, "multipart/mixed; boundary=x"),
+    "a book for a type": other("a text file", b"hello", "x" * 5000),
+    "nothing of no type": BadRequest(400, "empty", "is empty"),
     # forms
     "empty form": form(422, "input", "the form has no file", lambda: b""),
     "form without a file": form(422, "input", "the form has no file", lambda: FIELD + END),
@@ -99,6 +102,14 @@ REQUESTS: dict[str, BadRequest] = {
     ),
 }
 
+KINDS = [
+    *("image/tiff", "image/geotiff", "application/geotiff", "image/x-tiff", "IMAGE/TIFF", " image/tiff "),
+    *("image/tiff; application=geotiff; profile=cloud-optimized", "image/tiff,text/html", "application/octet-stream"),
+    *("application/x-www-form-urlencoded", "text/plain", "application/pdf", "image/png", "multipart/mixed; boundary=x"),
+    *("multipart/form-data; boundary=x", "multipart/form-data", "x" * 5000, "", ";", "tiff", "\xff", None),
+]
+"""Content types that programs send a GeoTIFF under, right and wrong ones; None for none."""
+
 LIES: dict[str, bytes] = {
     "two lengths": b"content-length: 2\r\ncontent-length: 3\r\n\r\nII*",
     "length and chunks": b"content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\nII\r\n0\r\n\r\n",
@@ -144,6 +155,19 @@ class HttpTests(AskedDoorTests):
         answer = http.request(bad.method, bad.path, content=bad.body(), headers=dict(bad.headers))
         check_error(answer, bad.status, bad.code, bad.said)
         assert ("allow" in answer.headers) == (bad.status == 405)
+
+    @pytest.mark.parametrize("chunked", [False, True])
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_a_geotiff_is_answered_whatever_its_type(self, http: httpx.Client, kind: str | None, chunked: bool) -> None:
+        headers = {} if kind is None else {"content-type": kind.encode("latin-1")}
+        body = stack()
+        content = iter([body[:3], body[3:5], body[5:]]) if chunked else body
+        answer = http.post("/v1/predict", content=content, headers=headers)
+        assert answer.status_code == 200, answer.text
+
+    @pytest.mark.parametrize("field", ["file", "image", "data", "x y"])
+    def test_a_form_is_answered_whatever_its_field_is_called(self, http: httpx.Client, field: str) -> None:
+        assert http.post("/v1/predict", files={field: stack()}).status_code == 200
 
     @pytest.mark.parametrize("name", ["patch.tif", "../../etc/passwd", "<img src=x>.tif", "Ä ü.tif", "x" * 300])
     def test_what_a_file_is_called_in_its_form_is_nothing_to_us(self, http: httpx.Client, name: str) -> None:

@@ -200,22 +200,46 @@ UPLOADS: dict[str, Upload] = {
     "band too many, without names": Upload(
         lambda: stack((*ALL_BANDS, "B10"), named=False), UNFIT, "file has 13 bands without names", "wrong bands"
     ),
-    "unknown band": Upload(lambda: first_band("B4"), UNFIT, 'unknown band "B4"', "wrong bands"),
+    "thirteen without names": Upload(
+        lambda: stack((*ALL_BANDS[:10], "B10", *ALL_BANDS[10:]), named=False), UNFIT, "B09,B10,B11,B12", "wrong bands"
+    ),
+    "fourteen without names": Upload(
+        lambda: stack((*ALL_BANDS, "B10", "SCL"), named=False),
+        UNFIT,
+        "also those that the model does not use",
+        "wrong bands",
+    ),
+    "numbers for names": Upload(
+        lambda: stack([f"Band {number}" for number in range(1, 14)]), UNFIT, "13 bands without names", "wrong bands"
+    ),
+    "unknown band": Upload(lambda: first_band("VV"), UNFIT, "file has 12 bands (VV, B02, B03", "wrong bands"),
     "band twice": Upload(lambda: first_band("B02"), UNFIT, "two bands of the file have one name", "wrong bands"),
+    "band in two spellings": Upload(
+        lambda: stack(("B1", "coastal", *ALL_BANDS[1:])), UNFIT, '"B1" and "coastal" could both be B01', "wrong bands"
+    ),
+    "one band without a name": Upload(
+        lambda: stack(("B02", "", *ALL_BANDS[2:])), UNFIT, "file has 12 bands (B02, no name, B03", "wrong bands"
+    ),
+    "all of another sensor": Upload(
+        lambda: stack([f"SR_B{number}" for number in range(1, 8)]),
+        UNFIT,
+        "needs B05, B06, B07, B08, B09",
+        "wrong bands",
+    ),
     "HTML for a band": Upload(
         lambda: first_band("&lt;script&gt;alert(1)&lt;/script&gt;"),
         UNFIT,
-        'unknown band "<script>alert(1)</script>"',
+        "(<script>alert(1)</script>, B02",
         "wrong bands",
     ),
     "a terminal's codes for a band": Upload(
-        lambda: first_band("B01&#27;[2J&#10;error: none"),
+        lambda: first_band("VV&#27;[2J&#10;error: none"),
         UNFIT,
-        r'unknown band "B01\x1b[2J\nerror: none"',
+        r"(VV\x1b[2J\nerror: none, B02",
         "wrong bands",
     ),
-    "markup for a band": Upload(lambda: first_band("[bold]B01[/]"), UNFIT, "[bold]B01[/]", "wrong bands"),
-    "a book for a band": Upload(lambda: first_band("B" * 5000), UNFIT, f'unknown band "{"B" * 79}…"', "wrong bands"),
+    "markup for a band": Upload(lambda: first_band("[bold]VV[/]"), UNFIT, "[bold]VV[/]", "wrong bands"),
+    "a book for a band": Upload(lambda: first_band("B" * 5000), UNFIT, f"({'B' * 39}…, B02", "wrong bands"),
     # other pixels than the model's
     "too small": Upload(lambda: stack(size=60), UNFIT, "image is 60×60 px, the model takes 120×120", "wrong size"),
     "one pixel less": Upload(lambda: stack(size=119), UNFIT, "image is 119×119 px", "wrong size"),
@@ -265,10 +289,13 @@ QUESTIONS: dict[str, Question] = {
     "path for a model": Question(UNKNOWN, 'no model "../../etc/passwd" here', model="../../etc/passwd"),
     "HTML for a model": Question(UNKNOWN, 'no model "<img src=x>" here', model="<img src=x>"),
     "a book for a model": Question(UNKNOWN, f'no model "{"x" * 79}…" here', model="x" * 5000),
-    "unknown band": Question(BANDS, 'unknown band "B1". Did you mean "B', bands="B1,B2,B3"),
-    "HTML for a band": Question(BANDS, 'unknown band "<b>"', bands="<b>,B02,B03"),
+    "short for bands that are not the model's": Question(UNFIT, "the model needs B04", bands="B1,B2,B3"),
+    "HTML for a band": Question(UNFIT, "file has 3 bands (<b>, B02, B03)", bands="<b>,B02,B03"),
+    "a book for a band": Question(UNFIT, f"file has 3 bands ({'x' * 39}…, B02, B03)", bands=f"{'x' * 5000},B02,B03"),
+    "band in two spellings": Question(UNFIT, '"b2" and "blue" could both be B02', bands="b2,blue,B03"),
     "band twice": Question(BANDS, 'band "B02" is given twice', bands="B02,B02,B03"),
     "no band": Question(BANDS, "no band given", bands=" , "),
+    "a set of more bands": Question(UNFIT, "10 band names were given for a file of 3 bands", bands="all-imp"),
     "too few bands": Question(UNFIT, "1 band names were given for a file of 3 bands", bands="B02"),
     "too many bands": Question(UNFIT, "4 band names were given for a file of 3 bands", bands="B02,B03,B04,B08"),
     "bands that are not the model's": Question(UNFIT, "the model needs B01", bands="B02,B03,B04"),

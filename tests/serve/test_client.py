@@ -233,13 +233,18 @@ def test_an_endpoint_without_models_is_not_ready() -> None:
             client.predict(make_tiff())
 
 
-def test_hints_that_speak_of_requests_give_way_to_the_callers() -> None:
-    transport = InProcess(make_endpoint())
-    for hints, said in (({}, "or say what the file's bands are."), ({"patch": "Look again."}, "Look again.")):
-        with Client(URL, transport=transport, hints=hints) as client, pytest.raises(InputError) as caught:
-            client.predict(make_tiff(("B02",)), name="x.tif")
-        assert str(caught.value).startswith("x.tif: file has 1 bands (B02); the model needs B01")
-        assert str(caught.value).endswith(said)
+@pytest.mark.parametrize("bands_are", ["bands", "--bands", "“Band names”"])
+def test_what_speaks_of_requests_speaks_of_what_the_caller_has(bands_are: str) -> None:
+    told = []
+    with Client(URL, transport=InProcess(make_endpoint()), bands_are=bands_are) as client:
+        for sent in ({"tiff": make_tiff(("B02",))}, {"tiff": make_tiff(), "bands": ","}, {"tiff": b""}):
+            with pytest.raises(InputError) as caught:
+                client.predict(**sent, name="x.tif")
+            told.append(str(caught.value))
+    assert told[0].startswith("x.tif: file has 1 bands (B02); the model needs B01")
+    assert told[0].endswith(f"name the file's bands in file order in {bands_are}.")
+    assert told[1].startswith(f"x.tif: {bands_are}: no band given.")
+    assert told[2] == "x.tif: the file is empty. Give a GeoTIFF with the bands that the model needs."
 
 
 @pytest.mark.parametrize("name", ["sea", "../..", "a/b", "?x=1", "#", "\0", "\udcff", "%00", "x" * 3000, "<b>", "Ä"])
@@ -254,8 +259,8 @@ def test_names_that_are_no_models_are_told_as_such(client: Client, name: str) ->
 
 
 def test_words_that_are_no_text_are_sent_as_their_escapes(client: Client) -> None:
-    with pytest.raises(InputError, match=r'unknown band "\\udcff"'):
-        client.predict(make_tiff(), bands="\udcff")
+    with pytest.raises(InputError, match=r"bands \(\\udcff, B02"):
+        client.predict(make_tiff(("B01", "B02")), bands="\udcff,B02")
     with pytest.raises(InputError, match=r'unknown class "\\udcff"'):
         client.explain(make_tiff(), "\udcff")
 

@@ -45,7 +45,7 @@ def send_file(http: httpx.Client, path: Any, **more: Any) -> httpx.Response:
     file = next(each["id"] for each in config["components"] if each["type"] == "file")
     event = next(each for each in config["dependencies"] if [file, "upload"] in each["targets"])
     given = {"path": path, "orig_name": "x.tif", "meta": {"_type": "gradio.FileData"}, **more}
-    body = {"data": [given, None], "fn_index": event["id"], "session_hash": uuid.uuid4().hex}
+    body = {"data": [given, None, ""], "fn_index": event["id"], "session_hash": uuid.uuid4().hex}
     return http.post("gradio_api/queue/join", json=body, headers={"x-session": body["session_hash"]})
 
 

@@ -9,8 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from pipelines.bands import ALL_BANDS
 from serve.client import Client
-from tests.doors.uploads import QUESTIONS, Door, DoorTests, Question, Upload, check_clear
+from tests.doors.uploads import AskedDoorTests, Door, Question, Upload
+from tests.fakes import stack
 from tests.ui.panel import text_of_alert
 from tests.ui.stand_in import BLIND_TO, make_tiff
 from ui import classify
@@ -56,21 +58,45 @@ def test_warnings_are_visible(connect: Connect) -> None:
     assert "does not name its bands" in classify.classify(connect, nameless, "landnet-swir").messages
 
 
-class TestPanel(DoorTests):
+class TestPanel(AskedDoorTests):
     """One message, and nothing else beside it."""
 
     @pytest.fixture
     def door(self, connect: Connect) -> Door:
         def show(upload: Upload | Question) -> str:
-            found = classify.classify(connect, upload.data, upload.model if isinstance(upload, Question) else None)
+            asked = (upload.model, upload.bands or "") if isinstance(upload, Question) else (None, "")
+            found = classify.classify(connect, upload.data, *asked)
             assert (found.shot, found.picture, found.labels, found.facts) == (None, "", "", "")
             return text_of_alert(found.messages)
 
         return show
 
-    @pytest.mark.parametrize("name", [name for name, question in QUESTIONS.items() if question.model is not None])
-    def test_a_model_that_is_not_there_is_said(self, door: Door, name: str) -> None:
-        check_clear(door(QUESTIONS[name]), QUESTIONS[name].said)
+
+def test_bands_are_what_they_are_said_to_be_in_the_answer_the_picture_and_the_evidence(connect: Connect) -> None:
+    turned = tuple(reversed(ALL_BANDS))
+    nameless = make_tiff(turned)
+    for band in turned:
+        nameless = nameless.replace(band.encode(), b"   ")
+    named, given = (
+        classify.classify(connect, *sent)
+        for sent in (
+            (make_tiff(turned), None),
+            (nameless, "landnet-all", "B12,b11,B9,nir08,b8,B7,B6,B5,red,Green,blue,coastal"),
+        )
+    )
+    wrong = classify.classify(connect, nameless, None)
+    assert named.shot and given.shot and wrong.shot
+    assert given.messages == "" and "does not name its bands" in wrong.messages
+    assert given.picture == named.picture != wrong.picture
+    assert given.labels == named.labels
+    label = next(name for name in given.shot.labels if name != BLIND_TO)
+    seen = [classify.explain(connect, each.shot, label) for each in (named, given, wrong)]
+    assert seen[0] == seen[1] != seen[2]
+
+
+def test_a_band_that_cannot_be_told_is_to_be_named_in_the_pages_field(connect: Connect) -> None:
+    told = text_of_alert(classify.classify(connect, stack((*ALL_BANDS, "B10"), named=False), None).messages)
+    assert "Name all 13 in file order in “Band names”" in told
 
 
 def test_endpoint_down_names_the_command_that_starts_it() -> None:
