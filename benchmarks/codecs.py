@@ -90,7 +90,7 @@ PLAIN = Form(
     lambda array: [array.reshape(len(array), -1).view(np.uint8)], lambda planes, size: _view(planes, size).copy()
 )
 JOINED = Form(lambda array: [np.concatenate(list(split_planes(array).values()), axis=1)], _halves)
-APART = Form(lambda array: list(split_planes(array).values()), lambda planes, size: _joined(*planes, size))
+APART = Form(lambda array: list(split_planes(array).values()), lambda planes, size: _joined(planes[0], planes[1], size))
 STEPS = Form(lambda array: PLAIN.split(fold(array)), lambda planes, size: unfold(_view(planes, size)))
 STEPS_JOINED = Form(lambda array: JOINED.split(fold(array)), lambda planes, size: unfold(_halves(planes, size)))
 STEPS_APART = Form(lambda array: APART.split(fold(array)), lambda planes, size: unfold(APART.join(planes, size)))

@@ -178,7 +178,14 @@ async def _patch(data: bytes, service: Service, info: ModelInfo, bands: str | No
     names = given_names(bands) if bands else None
     limits = Limits(max_bytes=service.max_bytes)
     return await asyncio.to_thread(
-        read_stack, data, wanted=info.bands, size=info.image_size, names=names, limits=limits
+        read_stack,
+        data,
+        wanted=info.bands,
+        size=info.image_size,
+        names=names,
+        known=info.numbers,
+        max_nodata=info.max_nodata,
+        limits=limits,
     )
 
 

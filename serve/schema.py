@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from pipelines.pixels.meaning import Known
+
 
 class ModelName(BaseModel):
     """Which version of which registered model has answered."""
@@ -44,7 +46,8 @@ class ModelInfo(BaseModel):
     architecture: str
     bands: list[str] = Field(description="bands the model reads; a file without band names has these, in this order")
     image_size: int = Field(description="pixels a side at 10 m")
-    scale: int = Field(description="digital numbers for reflectance 1.0")
+    numbers: dict[str, Known] = Field(description="band to what its numbers mean, and how they are spread")
+    max_nodata: float = Field(description="share of a patch that may lack data")
     labels: list[str]
     thresholds: dict[str, float]
     metrics: dict[str, dict[str, Any]] = Field(description="split to metric to value")

@@ -31,8 +31,15 @@ def stack(
     return geotiff(pixels.astype(dtype), bands if named else None, **profile)
 
 
-def geotiff(pixels: NDArray[Any], names: Sequence[str] | None = None, **profile: Any) -> bytes:
-    """A GeoTIFF of these pixels, (bands, height, width)."""
+def geotiff(
+    pixels: NDArray[Any],
+    names: Sequence[str] | None = None,
+    *,
+    scales: Sequence[float] | None = None,
+    offsets: Sequence[float] | None = None,
+    **profile: Any,
+) -> bytes:
+    """A GeoTIFF of these pixels, (bands, height, width), and what it declares of its bands."""
     count, height, width = pixels.shape
     place = {"crs": "EPSG:32633", "transform": from_origin(300000, 5000000, 10, 10), "dtype": pixels.dtype} | profile
     with warnings.catch_warnings(), MemoryFile() as memory:
@@ -41,6 +48,10 @@ def geotiff(pixels: NDArray[Any], names: Sequence[str] | None = None, **profile:
             target.write(pixels)
             if names is not None:
                 target.descriptions = tuple(names)
+            if scales is not None:
+                target.scales = tuple(scales)
+            if offsets is not None:
+                target.offsets = tuple(offsets)
         return bytes(memory.read())
 
 
@@ -94,6 +105,7 @@ def write_fresh_bundle(folder: Path, shards: Path, *, bands: str, seed: int) -> 
     names = parse_bands(bands, manifest.band_names)
     mean = {band: manifest.statistics[band].mean for band in names}
     std = {band: manifest.statistics[band].std for band in names}
+    numbers = {band: manifest.known(band) for band in names}
     labels = manifest.label_names
     given: dict[str, Any] = {"mean": list(mean.values()), "std": list(std.values()), "bands": names}
     net = create_net("landnet", **given, num_classes=len(labels), seed=seed)
@@ -107,6 +119,7 @@ def write_fresh_bundle(folder: Path, shards: Path, *, bands: str, seed: int) -> 
         bands=list(names),
         mean=mean,
         std=std,
+        numbers=numbers,
         image_size=120,
         thresholds=dict.fromkeys(labels, 0.5),
         dataset=manifest.hash,

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import base64
 import io
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +20,7 @@ from PIL import Image
 from pipelines.bands import BAND_SETS, SENTINEL2
 from pipelines.errors import PatchError, ServiceError
 from pipelines.pixels.band_names import given_names
+from pipelines.pixels.meaning import Known
 from pipelines.pixels.patch import Patch, read_stack
 from pipelines.spellings import find
 from serve.schema import ModelInfo
@@ -28,7 +32,7 @@ HEAT = ("#42106b", "#932667", "#dd513a", "#fca50a", "#fcffa4")
 
 _STRONGEST = 0.85
 _CONTRAST = 0.06
-"""Least span of reflectance that is stretched, so that a calm sea does not become noise."""
+"""Of reflectance."""
 
 Pixels = NDArray[np.uint8]
 
@@ -56,10 +60,10 @@ def take_picture(tiff: bytes, model: ModelInfo, bands: str = "") -> Picture:
     colours = [find(band, patch.pixels) for band in RGB]
     if all(colours):
         layers = np.stack([patch.pixels[band] for band in colours if band], axis=-1)
-        rgb, words = _stretch(layers, model.scale)
+        rgb, words = _stretch(layers, model.numbers)
         return Picture(rgb, "True colour", f"Red {RGB[0]}, green {RGB[1]}, blue {RGB[2]}; {words}")
     band = model.bands[0]
-    grey, words = _stretch(patch.pixels[band], model.scale)
+    grey, words = _stretch(patch.pixels[band], model.numbers)
     name = f"{band} ({SENTINEL2[band].meaning})" if band in SENTINEL2 else band
     why = f"This file has no {', '.join(RGB)} for true colour, so one band is shown in grey; {words}"
     return Picture(np.repeat(grey[..., None], 3, axis=-1), f"Band {name}", why)
@@ -69,19 +73,32 @@ def _read(tiff: bytes, model: ModelInfo, names: tuple[str, ...] | None) -> Patch
     # One call for both: asked for RGB alone, the reader would take a nameless three-band file for it.
     more = [band for band in RGB if not find(band, model.bands)]
     try:
-        return read_stack(tiff, wanted=(*model.bands, *more), names=names)
+        return read_stack(tiff, wanted=(*model.bands, *more), names=names, max_nodata=1)
     except PatchError:
-        return read_stack(tiff, wanted=model.bands, names=names)
+        return read_stack(tiff, wanted=model.bands, names=names, max_nodata=1)
 
 
-def _stretch(layers: NDArray[np.uint16], scale: int) -> tuple[Pixels, str]:
-    """Brighten jointly over all channels, which keeps hues true, and say from where to where."""
-    reflectance = layers.astype(np.float32) / scale
-    seen = reflectance[reflectance > 0]
+def _stretch(layers: NDArray[Any], numbers: Mapping[str, Known]) -> tuple[Pixels, str]:
+    """Brighten jointly over all channels, which keeps hues true, and say from where to where, in the model's unit.
+
+    What is no data is black.
+    """
+    known = next(iter(numbers.values()), Known())
+    values = layers.astype(np.float32) * known.scale + known.offset
+    seen = values[np.isfinite(values)]
     low, high = (float(value) for value in np.percentile(seen, (1, 99))) if seen.size else (0.0, 1.0)
-    high = max(high, low + _CONTRAST)
-    bright = np.clip((reflectance - low) / (high - low), 0, 1) ** 0.85
-    return (bright * 255).astype(np.uint8), f"reflectance {low:.2f} to {high:.2f} stretched from black to white."
+    high = max(high, low + _least_span(known))
+    bright = np.clip((np.nan_to_num(values, nan=low) - low) / (high - low), 0, 1) ** 0.85
+    digits = max(0, 2 - math.floor(math.log10(high - low))) if high - low < 100 else 0
+    words = f"{known.unit or 'numbers'} {low:.{digits}f} to {high:.{digits}f} stretched from black to white."
+    return (bright * 255).astype(np.uint8), words
+
+
+def _least_span(known: Known) -> float:
+    """Least contrast that is stretched, so that a calm sea does not become noise."""
+    if known.unit == "reflectance" or not known.quantiles:
+        return _CONTRAST * (1 if known.scale != 1 else 10_000)
+    return 0.1 * max(known.scale * (known.quantiles["99"] - known.quantiles["1"]), 1e-6)
 
 
 def read_heat(png: bytes, shape: tuple[int, ...]) -> Pixels:

@@ -200,13 +200,23 @@ def _calibration(config: BundleConfig, metrics: Mapping[str, Any]) -> Iterator[s
         yield from _table("class | threshold", ((name, f"{each:.3f}") for name, each in config.thresholds.items()))
 
 
+def _meaning(config: BundleConfig) -> str:
+    """What the numbers of all bands are, where it is known."""
+    lines = {(each.scale, each.offset, each.unit) for each in config.known().values()}
+    if len(lines) > 1:
+        return "What their numbers mean is in `config.json`, by band."
+    ((scale, offset, unit),) = lines
+    shift = f" + {offset:g}" if offset else ""
+    of = f"{unit} is number × {scale:g}{shift}" if unit or scale != 1 or offset else "their numbers have no unit"
+    return f"That {of} is what the dataset says; nothing checked it."
+
+
 def _limits(config: BundleConfig, metrics: Mapping[str, Any]) -> Iterator[str]:
     yield f"- It knows these {config.num_classes} classes; of anything else in a patch it says nothing."
     yield f"- It wants all of {', '.join(map(_text, config.bands))}, as they were in the patches that it learned from."
     yield (
         "- Not on record are these patches' level of processing, whether their numbers carry an offset, and where and "
-        f"when they were taken. That {config.scale:,} stands for reflectance 1.0 is what `config.json` says; nothing "
-        "checked it."
+        f"when they were taken. {_meaning(config)}"
     )
     recipe, size = config.architecture_arguments, config.image_size
     other = "takes no other size" if recipe and recipe.image_size else "was not scored on others"

@@ -23,6 +23,7 @@ from pydantic import Field, FiniteFloat, ValidationError, model_validator
 from models.nets.recipe import Recipe
 from pipelines.errors import BundleError
 from pipelines.files import sha256_of
+from pipelines.pixels.meaning import MOST_NODATA, Known
 from pipelines.settings import Settings
 
 FORMAT_VERSION = 1
@@ -48,7 +49,9 @@ class BundleConfig(Settings):
     mean: dict[str, FiniteFloat] = Field(description="band to mean digital number")
     std: dict[str, Deviation] = Field(description="band to standard deviation of digital numbers")
     image_size: int = Field(gt=0, description="pixels a side")
-    scale: int = Field(default=10_000, description="digital numbers for reflectance 1.0")
+    scale: int = Field(default=10_000, description="digital numbers for reflectance 1.0, in bundles without `numbers`")
+    numbers: dict[str, Known] = Field(default={}, description="band to what its numbers mean, and how they are spread")
+    max_nodata: Share = Field(default=MOST_NODATA, description="share of a patch that may lack data")
     temperature: FiniteFloat = Field(default=1.0, gt=0, description="logits are divided by it")
     thresholds: dict[str, Share] = Field(description="class to the probability from which it is predicted")
     dataset: str = Field(description="hash of the dataset's manifest")
@@ -67,6 +70,22 @@ class BundleConfig(Settings):
         if self.architecture_arguments and self.architecture_arguments.image_size not in (0, self.image_size):
             raise ValueError("image size and the size that the net is built for do not fit each other")
         return self
+
+    def known(self) -> dict[str, Known]:
+        """Band to what an upload's numbers are held against: in old bundles, reflectance around the mean."""
+        return {band: self.numbers.get(band) or self._reckoned(band) for band in self.bands}
+
+    def _reckoned(self, band: str) -> Known:
+        mean, std = self.mean[band], self.std[band]
+        low = max(mean - 3 * std, mean / 50)
+        quantiles = {
+            "0.1": low,
+            "1": max(mean - 2 * std, low),
+            "50": mean,
+            "99": mean + 3 * std,
+            "99.9": mean + 4 * std,
+        }
+        return Known(scale=1 / self.scale, unit="reflectance", quantiles=quantiles)
 
 
 def checksum_of(values: Mapping[str, Any]) -> str:

@@ -125,7 +125,7 @@ def load_bundle(folder: Path, device: torch.device | str = "cpu") -> Bundle:
             config.architecture,
             config.architecture_arguments or plan(config.architecture, config.image_size),
             mean=[config.mean[band] for band in config.bands],
-            std=[config.std[band] for band in config.bands],
+            std=[config.std[band] if config.numbers else max(config.std[band], 1.0) for band in config.bands],
             num_classes=config.num_classes,
             bands=config.bands,
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,7 +149,7 @@ def bands_shown(bands: Sequence[str]) -> tuple[str, ...]:
     return TRUE_COLOUR if set(TRUE_COLOUR) <= set(bands) else (bands[0],)
 
 
-def thumbnails(bands: Sequence[NDArray[np.uint16]]) -> NDArray[np.uint8]:
+def thumbnails(bands: Sequence[NDArray[Any]]) -> NDArray[np.uint8]:
     """(rows, size, size, 3) uint8 of one or three bands, (rows, size, size) each; coarser ones are not smoothed.
 
     Each patch is stretched for itself, over its bands together, so that colours stay true to each other; where there is
@@ -157,9 +158,11 @@ def thumbnails(bands: Sequence[NDArray[np.uint16]]) -> NDArray[np.uint8]:
     size = max(band.shape[1] for band in bands)
     planes = [band[:, index][:, :, index] for band in bands for index in [np.arange(size) * band.shape[1] // size]]
     stack = np.stack(planes, axis=-1).astype(np.float32)
+    if np.isnan(stack).any():  # what is no data is as dark as the darkest
+        stack = np.where(np.isnan(stack), np.nanmin(stack, axis=(1, 2, 3), keepdims=True), stack)
     dark, bright = np.percentile(stack, (_DARK, _BRIGHT), axis=(1, 2, 3), keepdims=True)
-    dark = np.minimum(dark, _DARKEST * bright)
-    stretched = (stack - dark) / (bright - dark).clip(min=1)
+    dark = np.minimum(dark, _DARKEST * bright) if stack.min() >= 0 else dark
+    stretched = (stack - dark) / (bright - dark).clip(min=1 if stack.max() > 255 else 1e-6)
     pixels = (255 * stretched.clip(0, 1)).round().astype(np.uint8)
     return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels
 

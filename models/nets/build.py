@@ -23,11 +23,13 @@ from pipelines.errors import BandError, SettingsError
 
 
 class ReflectanceNet(nn.Module):
-    """A net on reflectance: subtracts each band's mean, divides by its deviation, pads, and runs the backbone.
+    """A net on stored numbers: subtracts each band's mean, divides by its deviation, pads, and runs the backbone.
+
+    What is no data (NaN) is the band's mean to the backbone, wherever it comes from.
 
     Args:
         backbone: takes normalised float32 (batch, bands, side, side), gives logits (batch, classes).
-        mean, std: digital numbers, one a band, in the order of the channels.
+        mean, std: stored numbers, one a band, in the order of the channels.
         recipe: how the backbone was put together, and how patches are padded for it.
     """
 
@@ -42,7 +44,8 @@ class ReflectanceNet(nn.Module):
         self.recipe = recipe or Recipe()
         # Not in the weights file: config.json holds them by band name, and is the only place they live.
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).clamp_min(1.0).view(1, -1, 1, 1), persistent=False)
+        divisors = [each or 1.0 for each in std]  # a band that never changes
+        self.register_buffer("std", torch.tensor(divisors).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Digital numbers, float32 (batch, bands, size, size), to logits (batch, classes).
@@ -69,7 +72,7 @@ class ReflectanceNet(nn.Module):
                 where="image_size",
                 hint="Build it for these, or choose a model that takes any size.",
             )
-        images = (images - self.mean).div_(self.std)
+        images = torch.nan_to_num((images - self.mean).div_(self.std), nan=0.0, posinf=torch.inf, neginf=-torch.inf)
         before, after = self.recipe.padding(size)
         return functional.pad(images, (before, after) * 2, mode="reflect") if after else images
 

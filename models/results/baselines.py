@@ -5,6 +5,8 @@ Flows in: training and test splits. Flows out: probabilities on the test split, 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,10 +36,29 @@ def band_regression(train: Rows, test: Rows) -> NDArray[np.float32]:
 
 
 def band_statistics(split: Rows) -> NDArray[np.float64]:
-    """Mean and standard deviation of each band over each patch, (rows, 2 × bands), all means first."""
-    return np.concatenate(
+    """Mean and standard deviation of each band over each patch, (rows, 2 × bands), all means first.
+
+    Over what was measured; where nothing was, what the other patches have in the mean.
+    """
+    found = np.concatenate(
         [
-            np.stack([measure(chunk[band], axis=(1, 2)) for measure in (np.mean, np.std) for band in split.bands], 1)
+            np.stack([measure(chunk[band]) for measure in (_mean, _deviation) for band in split.bands], 1)
             for chunk in split.epoch(256, None)
         ]
     )
+    usual = np.nan_to_num(np.nanmean(found, axis=0)) if np.isnan(found).any() else found[0]
+    return np.where(np.isnan(found), usual, found)
+
+
+def _mean(band: NDArray[Any]) -> NDArray[np.float64]:
+    if band.dtype.kind != "f":
+        return np.asarray(band.mean(axis=(1, 2)))
+    there = ~np.isnan(band)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(there, band, 0).sum(axis=(1, 2), dtype=np.float64) / there.sum(axis=(1, 2)))
+
+
+def _deviation(band: NDArray[Any]) -> NDArray[np.float64]:
+    if band.dtype.kind != "f":
+        return np.asarray(band.std(axis=(1, 2)))
+    return np.sqrt(_mean((band - _mean(band)[:, None, None]) ** 2))

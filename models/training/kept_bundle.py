@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.bundle.config import BundleConfig
 from models.measure.calibrate import Calibration
@@ -20,6 +19,7 @@ from models.training.fresh_net import image_size
 from pipelines.bands import parse_bands
 from pipelines.dataset.manifest import Manifest
 from pipelines.feeding.rows import Rows
+from pipelines.pixels.meaning import MOST_NODATA
 from pipelines.pixels.patch import Patch
 
 
@@ -46,6 +46,8 @@ def config_of(
         bands=list(bands),
         mean={band: manifest.statistics[band].mean for band in bands},
         std={band: manifest.statistics[band].std for band in bands},
+        numbers={band: manifest.known(band) for band in bands},
+        max_nodata=manifest.settings.get("max_nodata", MOST_NODATA),
         image_size=image_size(manifest),
         temperature=calibration.temperature,
         thresholds=dict(zip(manifest.label_names, calibration.thresholds, strict=True)),
@@ -65,5 +67,4 @@ def example_of(split: Rows) -> Patch:
     """The split's patch with most labels, without its place: it is there to try the model on."""
     row = np.array([int(split.labels.sum(axis=1).argmax())])
     chunk = split.take(row)
-    pixels: dict[str, NDArray[np.uint16]] = {band: chunk[band][0] for band in split.bands}
-    return Patch(pixels)
+    return Patch({band: chunk[band][0] for band in split.bands})

@@ -22,7 +22,7 @@ from pipelines.bands import SENTINEL2, parse_bands
 from pipelines.dataset.manifest import BandColumn
 from pipelines.errors import ArchiveError, SettingsError
 from pipelines.location import Location, locate, reach
-from pipelines.pixels.encoding import REFLECTANCE
+from pipelines.pixels.meaning import REFLECTANCE
 from pipelines.settings import IngestSettings
 
 

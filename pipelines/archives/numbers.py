@@ -21,10 +21,9 @@ from numpy.typing import NDArray
 
 from pipelines.archives.patch_files import Told
 from pipelines.errors import SettingsError
-from pipelines.pixels.encoding import KINDS, Encoding, Kind, Line, Measured
-
-BASELINE_OFFSET = 1000
-"""What processing baseline 04.00 (January 2022) added to Sentinel-2's numbers, so that dark pixels are not cut off."""
+from pipelines.pixels.encoding import Measured
+from pipelines.pixels.judge import BASELINE_OFFSET
+from pipelines.pixels.meaning import KINDS, Encoding, Kind, Line
 
 _ORDINARY = 20_000
 """Numbers whose median is beyond this are no reflectance × 10,000, and nothing is suspected of them."""
@@ -70,7 +69,7 @@ def _encoding(bands: Sequence[Measured], told: Told) -> Encoding:
         scale=line.scale,
         offset=line.offset,
         unit="reflectance" if reflectance else told.unit,
-        nodata=_nodata(bands, kind, told) if holed and kind != "float32" else None,
+        nodata=_nodata(bands, kind, told) if holed else None,
     )
 
 
@@ -106,8 +105,10 @@ def _fits(band: Measured, kind: Kind) -> bool:
     return not numbers.size or bool(limits.min <= numbers.min() and numbers.max() <= limits.max)
 
 
-def _nodata(bands: Sequence[Measured], kind: Kind, told: Told) -> float:
+def _nodata(bands: Sequence[Measured], kind: Kind, told: Told) -> float | None:
     """What the files have in their holes where it is one number of the type, else the number farthest from all data."""
+    if kind == "float32":
+        return told.nodata
     limits = np.iinfo(kind)
     if told.nodata is not None:
         if not (limits.min <= told.nodata <= limits.max and float(told.nodata).is_integer()):

@@ -15,7 +15,8 @@ from pydantic import Field
 
 from pipelines.dataset.manifest import BandColumn
 from pipelines.errors import PatchError
-from pipelines.pixels.encoding import Line, Measured, share_of
+from pipelines.pixels.encoding import Measured, holes_of, share_of, store
+from pipelines.pixels.meaning import Line
 from pipelines.pixels.patch import Patch
 from pipelines.pixels.plain_tiff import Bounds
 from pipelines.pixels.raster import Raster, read_raster
@@ -129,8 +130,8 @@ def _patch(found: Mapping[BandColumn, Measured], crs: str, bounds: Bounds | None
     """A patch with its bands' numbers as the dataset has them."""
     if all(map(_is_blank, found.values())):
         raise PatchError("all pixels are empty")
-    pixels = {band.name: band.numbers.store(measured) for band, measured in found.items()}
-    nodata = max(share_of(band.numbers.holes(pixels[band.name])) for band in found)
+    pixels = {band.name: store(band.numbers, measured) for band, measured in found.items()}
+    nodata = max(share_of(holes_of(band.numbers, pixels[band.name])) for band in found)
     return Patch(pixels, crs, bounds, notes, nodata)
 
 

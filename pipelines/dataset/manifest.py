@@ -21,7 +21,7 @@ from pydantic import Field, ValidationError
 from pipelines.errors import BandError, ShardError, nearest
 from pipelines.files import sha256_of
 from pipelines.location import Location, is_local, locate, reach
-from pipelines.pixels.encoding import REFLECTANCE, Encoding
+from pipelines.pixels.meaning import REFLECTANCE, Encoding, Known
 from pipelines.settings import Settings
 
 FORMAT_VERSION = 3
@@ -30,7 +30,7 @@ READ = (2, 3)
 
 MANIFEST = "manifest.json"
 
-_SINCE_3 = {"notes": True, "bands": {"__all__": {"numbers": True}}}
+_SINCE_3 = {"notes": True, "bands": {"__all__": {"numbers"}}, "statistics": {"__all__": {"quantiles"}}}
 """What older manifests do not have, and are not called by."""
 
 PACK_HINT = "Pack an archive with `landsweep data ingest SOURCE OUT`."
@@ -59,6 +59,7 @@ class Statistics(Settings):
 
     mean: float = Field(description="of the stored numbers, over the training split, without what is no data")
     std: float
+    quantiles: dict[str, float] = Field(default={}, description="percent to the number that so many are below")
 
 
 class Manifest(Settings):
@@ -111,6 +112,15 @@ class Manifest(Settings):
             BandError: the dataset has no such band.
         """
         return self.column(band).size
+
+    def known(self, band: str) -> Known:
+        """What an upload's numbers of one band are held against.
+
+        Raises:
+            BandError: the dataset has no such band.
+        """
+        numbers = self.column(band).numbers.model_dump()
+        return Known(**numbers, quantiles=self.statistics[band].quantiles)
 
     def parts(self, split: str) -> list[Part]:
         """A split's parts.

@@ -30,6 +30,7 @@ from pipelines.dataset.manifest import PACK_HINT, BandColumn, Part
 from pipelines.errors import ShardError
 from pipelines.files import write_whole
 from pipelines.location import Location, is_local, unreachable
+from pipelines.pixels.encoding import read
 
 ROWS_PER_GROUP = 64
 LOW, HIGH = "low", "high"
@@ -53,7 +54,7 @@ def write_part(folder: Location, file: str, columns: Mapping[str, Sequence[Any]]
         columns: patch_id, country, crs (text), x, y (float: the patch's upper left corner in the units of its crs, NaN
             where it has no place), nodata (float: the share of the patch that was not measured, of the band that lacks
             most), labels (multi-hot uint8 vectors), one value a row.
-        pixels: band to array of shape (rows, size, size), of one of the types of `encoding.KINDS`.
+        pixels: band to array of shape (rows, size, size), of one of the types of `meaning.KINDS`.
 
     Raises:
         StorageError: the disk is full.
@@ -122,7 +123,7 @@ def decode_columns(table: pa.Table, columns: Mapping[str, BandColumn]) -> dict[s
             band = columns[name]
             whole = column.combine_chunks()
             planes = {field.name: _bytes_of(plane) for field, plane in zip(whole.type, whole.flatten(), strict=True)}
-            arrays[name] = band.numbers.read(join_planes(planes, band.numbers.dtype, band.size))
+            arrays[name] = read(band.numbers, join_planes(planes, band.numbers.dtype, band.size))
         elif pa.types.is_fixed_size_binary(column.type):
             arrays[name] = _bytes_of(column.combine_chunks()).copy()
         else:

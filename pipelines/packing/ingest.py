@@ -24,6 +24,7 @@ from pipelines.packing.pack_part import RECORDS, PartRecord, PartTask
 from pipelines.packing.ray_job import pack_files, pack_tar
 from pipelines.packing.tally import tally
 from pipelines.settings import IngestSettings
+from pipelines.statistics.quantiles import sample_quantiles
 
 Progress = Callable[[int, int], None]
 """Called with patches done and patches in all."""
@@ -60,11 +61,21 @@ def ingest(settings: IngestSettings, progress: Progress | None = None) -> Manife
         if (out / MANIFEST).is_file():  # another has finished since
             return _finished(out, plan, settings)
         agree(out, plan, catalogue)
-        manifest = tally(plan, *_pack(out, catalogue, settings, progress))
+        manifest = _with_quantiles(out, tally(plan, *_pack(out, catalogue, settings, progress)))
         _sweep(out, manifest)
         write_whole(out / MANIFEST, manifest.model_dump_json(indent=1))
         remove_tree(out / RECORDS)
     return manifest
+
+
+def _with_quantiles(out: Location, manifest: Manifest) -> Manifest:
+    """Of what nets are trained on, from the parts that are there by now."""
+    parts = manifest.splits.get("train") or next(filter(None, manifest.splits.values()))
+    found = sample_quantiles(out, parts, manifest.bands)
+    statistics = {
+        band: each.model_copy(update={"quantiles": found.get(band, {})}) for band, each in manifest.statistics.items()
+    }
+    return manifest.model_copy(update={"statistics": statistics})
 
 
 def _lock(out: Location) -> AbstractContextManager[None]:

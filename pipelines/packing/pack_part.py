@@ -22,6 +22,7 @@ from pipelines.dataset.part_file import write_part
 from pipelines.errors import PatchError
 from pipelines.files import write_whole
 from pipelines.location import Location, locate
+from pipelines.pixels.encoding import read
 from pipelines.pixels.patch import Patch
 from pipelines.settings import Settings
 
@@ -106,7 +107,7 @@ def pack_part(task: PartTask, fetch: Fetch) -> PartRecord:
     if kept:
         pixels = {band: array[: len(kept)] for band, array in pixels.items()}
         part = write_part(locate(task.out), f"{task.name}.parquet", _columns(task, kept, patches, labels), pixels)
-        sums = {band.name: sums_of(band.numbers.read(pixels[band.name])) for band in bands}
+        sums = {band.name: sums_of(read(band.numbers, pixels[band.name])) for band in bands}
     record = PartRecord(
         split=task.split,
         part=part,

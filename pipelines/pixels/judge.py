@@ -18,13 +18,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from pipelines.errors import PatchError
-from pipelines.pixels.encoding import Encoding
-
-QUANTILES: dict[str, float] = {"0.1": 0.001, "1": 0.01, "50": 0.5, "99": 0.99, "99.9": 0.999}
-"""Name of each quantile that is known, in percent, and its share."""
+from pipelines.pixels.meaning import Known
 
 BASELINE_OFFSET = 1000
 """What processing baseline 04.00 (January 2022) added to Sentinel-2's numbers, so that dark pixels are not cut off
@@ -38,13 +34,8 @@ _TOO_DARK, _TOO_BRIGHT = 1 / 8, 3.0
 _FAR = 20.0
 _ALIKE = math.log(2.2)
 _BANDS_ALIKE = 0.8  # of the bands, whose factors must lie so close together
+_ROUGHLY = 4.0  # what a usual factor may be off by: one patch is darker than the mean, another brighter
 _FACTORS = {1e4: "reflectance from 0 to 1", 1e2: "percent", 1e4 / 255: "8 bits", 1e-4: "reflectance × 100 million"}
-
-
-class Known(Encoding):
-    """What is known of one band that a model was trained on: how its numbers are meant, and how they are spread."""
-
-    quantiles: dict[str, float] = Field(default={}, description="percent to the number that so many are below")
 
 
 @dataclass(frozen=True)
@@ -131,14 +122,13 @@ def _refusal(bands: Mapping[str, _Band], factors: NDArray[np.float64] | None) ->
     expected = float(np.median([band.middle for band in bands.values()]))
     what = f"pixels are around {_number(came)}, and the model was trained on numbers around {_number(expected)}"
     if factors is None:
-        return PatchError(what, hint="Send what it was trained on: another sensor or unit cannot be told.")
+        return PatchError(what, hint="Send what it was trained on, and declare the scale and offset of its numbers.")
     factor = 1 / float(np.median(factors))
     usual = min(_FACTORS, key=lambda each: abs(math.log(each / factor)))
-    if abs(math.log(usual / factor)) > math.log(2.5):
-        return PatchError(what, hint=f"They seem to be {_times(factor)}; mend it, or declare their scale.")
-    return PatchError(
-        what, hint=f"They seem to be {_FACTORS[usual]}: multiply them by {_number(usual)}, or declare their scale."
-    )
+    if abs(math.log(usual / factor)) > math.log(_ROUGHLY):
+        return PatchError(f"{what}: {_times(factor)}", hint="Mend their scale, or declare it in the file.")
+    hint = f"Multiply them by {_number(usual)}, or declare their scale in the file."
+    return PatchError(f"{what}: they seem to be {_FACTORS[usual]}", hint=hint)
 
 
 def _times(factor: float) -> str:
@@ -175,6 +165,8 @@ def _unit(number: float, known: Known) -> float:
 def _lifted(bands: Mapping[str, _Band]) -> bool:
     """Whether the numbers seem to have an offset that those trained on had not."""
     usual = [band.low < BASELINE_OFFSET / 2 for band in bands.values()]
-    return len(bands) > 2 and 2 * sum(usual) > len(bands) and all(
-        BASELINE_OFFSET <= band.least and band.median < 10 * BASELINE_OFFSET for band in bands.values()
+    return (
+        len(bands) > 2
+        and 2 * sum(usual) > len(bands)
+        and all(band.least >= BASELINE_OFFSET and band.median < 10 * BASELINE_OFFSET for band in bands.values())
     )

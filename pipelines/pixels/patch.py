@@ -8,7 +8,7 @@ act on; and back, a `Patch` to the bytes of a stack. How an archive's files are 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,24 +16,18 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
-from rasterio.io import DatasetReader, MemoryFile
+from rasterio.io import MemoryFile
 from rasterio.transform import from_bounds
 
 from pipelines.bands import ALL_BANDS
 from pipelines.errors import PatchError
 from pipelines.pixels.band_names import find_bands
+from pipelines.pixels.encoding import Measured, brought, share_of
+from pipelines.pixels.judge import judge
+from pipelines.pixels.meaning import MOST_NODATA, Known
 from pipelines.pixels.plain_tiff import Bounds
-from pipelines.pixels.raster import GDAL_OPTIONS, open_bytes, place
+from pipelines.pixels.raster import GDAL_OPTIONS, decode, open_bytes
 from pipelines.pixels.tiff_header import DEFAULT_LIMITS, Limits
-
-_KINDS = ("uint16", "int16", "uint32", "int32", "float16", "float32")
-"""Types of pixels that hold reflectance; 8 bits hold a picture."""
-
-SENSELESS_REFLECTANCE = 30_000
-"""Digital numbers above this (reflectance 3.0) on the median of a band are no reflectance × 10,000."""
-
-BRIGHT_REFLECTANCE = 16_000
-"""Digital numbers above this (reflectance 1.6) are rarer than clouds and snow make them."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +52,13 @@ def read_stack(
     wanted: Sequence[str] = ALL_BANDS,
     size: int | None = None,
     names: Sequence[str] | None = None,
+    known: Mapping[str, Known] | None = None,
+    max_nodata: float = MOST_NODATA,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Patch:
     """Decode an uploaded GeoTIFF whose bands share one grid, and keep the bands that are wanted.
+
+    What the file declares of its numbers is applied: they come in the encoding of `known`, and what is no data as NaN.
 
     Args:
         data: the file's bytes.
@@ -68,50 +66,61 @@ def read_stack(
         size: side in pixels the image must have, if it matters.
         names: what the file's bands are, in file order and in any spelling; else their descriptions say it; else
             twelve bands are taken for the twelve of BigEarthNet, and as many as `wanted` for those, with a warning.
+        known: of each wanted band, what a model was trained on, which the numbers are held against; None takes them as
+            they are.
+        max_nodata: share of the patch that may lack data, in the band that lacks most.
 
     Raises:
         PatchError: one of the many ways in which a file can be wrong; see its subclasses.
     """
     with open_bytes(data, limits) as source:
-        return _decode(source, wanted, size, names)
-
-
-def _decode(source: DatasetReader, wanted: Sequence[str], size: int | None, names: Sequence[str] | None) -> Patch:
-    if size is not None and source.shape != (size, size):
-        raise PatchError(
-            f"image is {source.width}×{source.height} px, the model takes {size}×{size} px",
-            hint=f"Cut the image into patches of {size}×{size} px at 10 m.",
-        )
-    kind: str = source.dtypes[0]  # by GDAL's name: of some, such as complex_int16, NumPy has no type
-    if kind not in _KINDS:
-        raise PatchError(f"pixels are {kind}", hint="Export reflectance × 10,000 as uint16.")
-    places, notes = find_bands(source.descriptions, wanted, names)
-    pixels: dict[str, NDArray[np.uint16]] = {}
+        if size is not None and source.shape != (size, size):
+            raise PatchError(
+                f"image is {source.width}×{source.height} px, the model takes {size}×{size} px",
+                hint=f"Cut the image into patches of {size}×{size} px at 10 m.",
+            )
+        kind: str = source.dtypes[0]  # by GDAL's name: of some, such as complex_int16, NumPy has no type
+        if "complex" in kind:
+            raise PatchError(f"pixels are {kind}", hint="Export reflectance × 10,000 as uint16.")
+        places, notes = find_bands(source.descriptions, wanted, names)
+        raster = decode(source)
+    pixels: dict[str, NDArray[Any]] = {}
+    nodata = 0.0
     for band in wanted:
-        pixels[band], more = _reflectance(source.read(places[band] + 1), band)
-        notes += more
-    if not any(array.any() for array in pixels.values()):
-        raise PatchError("all pixels are empty (0)", hint="Send a patch that lies inside the scene.")
-    crs, bounds = place(source)
-    return Patch(pixels, crs, bounds, tuple(notes))
+        pixels[band], share = _numbers(raster.band(places[band]), band, (known or {}).get(band))
+        nodata = max(nodata, share)
+    _check_there(pixels, nodata, max_nodata)
+    notes += [f"{nodata:.0%} of the patch is no data, which the model takes for the mean"] if nodata else []
+    notes += judge(pixels, known) if known else []
+    return Patch(pixels, raster.crs, raster.bounds, tuple(notes), nodata)
 
 
-def _reflectance(array: NDArray[Any], band: str) -> tuple[NDArray[np.uint16], list[str]]:
-    """Check one band's values and return them as uint16 reflectance × 10,000, with notes."""
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise PatchError("pixels are NaN or infinite", where=band, hint="Fill or cut away the gaps first.")
-    if array.min() < 0:
-        raise PatchError("pixels are negative", where=band, hint="Send reflectance × 10,000, from 0 up.")
-    if array.dtype.kind == "f" and 0 < array.max() <= 2:
-        raise PatchError("pixels look like reflectance from 0 to 1", where=band, hint="Multiply them by 10,000.")
-    if np.median(array) > SENSELESS_REFLECTANCE or array.max() > np.iinfo(np.uint16).max:
-        raise PatchError("pixels are far above any reflectance", where=band, hint="Send reflectance × 10,000.")
-    notes = []
-    if array.max() > BRIGHT_REFLECTANCE:
-        notes.append(f"{band} has pixels of {float(array.max()) / 10_000:.1f} reflectance: cloud, snow or an error?")
-    if array.dtype.kind == "f":
-        array = np.rint(array)
-    return array.astype(np.uint16), notes
+def _numbers(measured: Measured, band: str, known: Known | None) -> tuple[NDArray[Any], float]:
+    """One band's numbers in the encoding that is known, NaN where there is no data, and the share of the latter."""
+    numbers = measured.numbers if known is None else brought(measured, known.line)
+    holes = measured.holes
+    if holes is None and known and known.nodata is not None:
+        holes = measured.numbers == known.nodata
+    if numbers.dtype.kind == "f":
+        if np.isinf(numbers).any():
+            raise PatchError("pixels are infinite", where=band, hint="Mark what was not measured as NaN.")
+        holes = np.isnan(numbers) if holes is None else holes | np.isnan(numbers)
+    if numbers.dtype == np.uint16 and (holes is None or not holes.any()):
+        return numbers, 0.0
+    found = numbers.astype(np.float32)
+    if holes is not None:
+        found[holes] = np.nan
+    return found, share_of(holes)
+
+
+def _check_there(pixels: Mapping[str, NDArray[Any]], nodata: float, most: float) -> None:
+    if not any(np.nan_to_num(array).any() for array in pixels.values()):
+        raise PatchError("all pixels are empty", hint="Send a patch that lies inside the scene.")
+    if nodata > most:
+        raise PatchError(
+            f"{nodata:.0%} of the patch is no data, and the model takes up to {most:.0%}",
+            hint="Send a patch that lies inside the scene and outside what was masked.",
+        )
 
 
 def write_stack(patch: Patch, bands: Sequence[str], size: int) -> bytes:
@@ -123,18 +132,20 @@ def write_stack(patch: Patch, bands: Sequence[str], size: int) -> bytes:
     missing = [band for band in bands if band not in patch.pixels]
     if missing:
         raise PatchError(f"band {missing[0]} is missing")
-    layers = [np.kron(patch.pixels[band], _ones(size // len(patch.pixels[band]))) for band in bands]
-    profile: dict[str, Any] = {"driver": "GTiff", "dtype": "uint16", "count": len(bands), "width": size, "height": size}
-    profile |= {"compress": "deflate", "predictor": 2}
+    layers = np.stack([_on_grid(patch.pixels[band], size) for band in bands])
+    profile: dict[str, Any] = {"driver": "GTiff", "count": len(bands), "width": size, "height": size}
+    profile |= {"dtype": layers.dtype.name, "compress": "deflate", "predictor": 3 if layers.dtype.kind == "f" else 2}
+    profile |= {"nodata": np.nan} if layers.dtype.kind == "f" else {}
     if patch.bounds and patch.crs:
         profile |= {"crs": patch.crs, "transform": from_bounds(*patch.bounds, size, size)}
     with warnings.catch_warnings(), rasterio.Env(**GDAL_OPTIONS), MemoryFile() as memory:
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with memory.open(**profile) as target:
-            target.write(np.stack(layers))
+            target.write(layers)
             target.descriptions = tuple(bands)
         return bytes(memory.read())
 
 
-def _ones(factor: int) -> NDArray[np.uint16]:
-    return np.ones((factor, factor), dtype=np.uint16)
+def _on_grid(array: NDArray[Any], size: int) -> NDArray[Any]:
+    """(size, size): each pixel repeated."""
+    return array.repeat(size // len(array), axis=0).repeat(size // len(array), axis=1)

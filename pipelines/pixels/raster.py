@@ -21,7 +21,8 @@ from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader, MemoryFile
 
 from pipelines.errors import PatchError
-from pipelines.pixels.encoding import Line, Measured
+from pipelines.pixels.encoding import Measured
+from pipelines.pixels.meaning import Line
 from pipelines.pixels.plain_tiff import Bounds, read_plain
 from pipelines.pixels.tiff_header import DEFAULT_LIMITS, Limits, check_claims
 

@@ -2,5 +2,5 @@
 
 Flows in: a dataset folder. Flows out: counts of labels, digital numbers by band, tables and figures of both.
 
-Front: measure, summary.
+Front: measure, quantiles, summary.
 """

@@ -28,6 +28,7 @@ from pipelines.errors import (
     TooLargeError,
     UnsupportedError,
 )
+from pipelines.pixels.meaning import Known
 from tests.fakes import geotiff, png, stack, tiff_with_overview_file
 
 SIZE = 120
@@ -35,6 +36,9 @@ SIZE = 120
 
 MAX_BYTES = 2 * 2**20
 """The most that they take, so that nothing larger has to be sent."""
+
+KNOWN = Known(scale=1e-4, unit="reflectance", quantiles={"0.1": 20, "1": 60, "50": 1200, "99": 5000, "99.9": 8000})
+"""What a model that is asked here has seen, in each band."""
 
 SERVER = str(Path(__file__).parents[2])
 
@@ -116,6 +120,18 @@ def filled(value: float, dtype: str = "uint16", *, pixel: float | None = None, *
     if pixel is not None:
         pixels[3, 5, 7] = pixel
     return geotiff(pixels, ALL_BANDS, **profile)
+
+
+def masked(rows: int) -> bytes:
+    """Ordinary pixels, of which so many rows are declared to be no data."""
+    pixels = np.full((12, SIZE, SIZE), 900, np.uint16)
+    pixels[:, :rows] = 0
+    return geotiff(pixels, ALL_BANDS, nodata=0)
+
+
+def scaled(scale: float) -> bytes:
+    """Ordinary pixels, whose bands are all declared to have a scale."""
+    return filled(900, scales=(scale,) * 12)
 
 
 def first_band(name: str) -> bytes:
@@ -246,8 +262,6 @@ UPLOADS: dict[str, Upload] = {
     "not square": Upload(
         lambda: geotiff(np.ones((12, SIZE, 60), np.uint16), ALL_BANDS), UNFIT, "image is 60×120 px", "wrong size"
     ),
-    "8 bits": Upload(lambda: stack(dtype="uint8"), UNFIT, "pixels are uint8", None),
-    "float64": Upload(lambda: stack(dtype="float64"), UNFIT, "pixels are float64", None),
     "complex": Upload(lambda: filled(1, "complex64"), UNFIT, "pixels are complex64"),
     "complex integers": Upload(
         lambda: geotiff(np.ones((12, SIZE, SIZE), np.complex64), ALL_BANDS, dtype="complex_int16"),
@@ -255,17 +269,23 @@ UPLOADS: dict[str, Upload] = {
         "pixels are complex_int16",
         "pixels are complex",
     ),
-    "nan": Upload(lambda: filled(np.nan, "float32"), UNFIT, "NaN"),
-    "one nan": Upload(lambda: filled(700, "float32", pixel=np.nan), UNFIT, "NaN"),
+    "nan": Upload(lambda: filled(np.nan, "float32"), UNFIT, "all pixels are empty"),
     "one infinite": Upload(lambda: filled(700, "float32", pixel=np.inf), UNFIT, "infinite"),
     "zeros": Upload(lambda: filled(0), UNFIT, "all pixels are empty"),
-    "no data": Upload(lambda: filled(-9999, "int16", nodata=-9999), UNFIT, "negative", "all pixels are empty"),
-    "no data of 16 bits": Upload(lambda: filled(65_535, nodata=65_535), UNFIT, "far above", "all pixels are empty"),
-    "negative": Upload(lambda: filled(-5, "int16"), UNFIT, "negative", "do not fit 16 bits"),
-    "one negative": Upload(lambda: filled(700, "int32", pixel=-1), UNFIT, "negative", "do not fit 16 bits"),
-    "unit reflectance": Upload(lambda: filled(0.3, "float32"), UNFIT, "from 0 to 1", "fractions"),
+    "no data": Upload(lambda: filled(-9999, "int16", nodata=-9999), UNFIT, "all pixels are empty"),
+    "no data of 16 bits": Upload(lambda: filled(65_535, nodata=65_535), UNFIT, "all pixels are empty"),
+    "a third without data": Upload(
+        lambda: masked(SIZE // 3), UNFIT, "33% of the patch is no data", "pixels without data, which the other files"
+    ),
+    # on another scale than the model's
+    "negative": Upload(lambda: filled(-5, "int16"), UNFIT, "pixels are around -5, and the", "do not fit uint16"),
+    "decibels": Upload(lambda: filled(-12.5, "float32"), UNFIT, "pixels are around -12", "do not fit uint16"),
+    "unit reflectance": Upload(lambda: filled(0.3, "float32"), UNFIT, "reflectance from 0 to 1", "fractions"),
+    "percent": Upload(lambda: filled(12, "float32"), UNFIT, "they seem to be percent", None),
+    "8 bits": Upload(lambda: filled(31, "uint8"), UNFIT, "they seem to be 8 bits", None),
     "senseless": Upload(lambda: filled(60_000), UNFIT, "far above", None),
-    "one beyond 16 bits": Upload(lambda: filled(700, "int32", pixel=65_536), UNFIT, "far above", "do not fit 16 bits"),
+    "a declared scale that makes them senseless": Upload(lambda: scaled(0.01), UNFIT, "far above", None),
+    "a declared scale of nothing": Upload(lambda: scaled(0), UNFIT, "declared scale is no number, or 0"),
 }
 
 

@@ -24,7 +24,7 @@ from pipelines.pixels.patch import Patch, write_stack
 from serve.body import DEADLINE
 from serve.routes import create_app
 from serve.schema import LabelPrediction, ModelInfo
-from tests.doors.uploads import MAX_BYTES
+from tests.doors.uploads import KNOWN, MAX_BYTES
 from tune.settings import SearchSettings
 from tune.study import SETTINGS, open_storage
 
@@ -40,7 +40,8 @@ def model_info(name: str, bands: tuple[str, ...] = ALL_BANDS) -> ModelInfo:
         architecture="landnet",
         bands=list(bands),
         image_size=SIZE,
-        scale=10_000,
+        numbers=dict.fromkeys(bands, KNOWN),
+        max_nodata=0.25,
         labels=list(LABEL_NAMES),
         thresholds=dict.fromkeys(LABEL_NAMES, 0.4),
         metrics={},

@@ -71,7 +71,7 @@ def test_the_field_is_small_and_in_sight(tab: Tab, width: int) -> None:
     tab.set_viewport_size({"width": width, "height": 1000})
     expect(field(tab)).to_be_visible()
     box = field(tab).bounding_box()
-    assert box and box["height"] < 60 and 0 <= box["x"] and box["x"] + box["width"] <= width
+    assert box and box["height"] < 60 and box["x"] >= 0 and box["x"] + box["width"] <= width
     assert tab.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
 
 

@@ -18,7 +18,7 @@ from upath import UPath
 from pipelines.dataset.manifest import FORMAT_VERSION, MANIFEST, check_dataset, open_dataset
 from pipelines.dataset.part_file import join_planes, open_part, split_planes, trouble
 from pipelines.errors import BandError, ServiceError, ShardError
-from pipelines.pixels.encoding import KINDS
+from pipelines.pixels.meaning import KINDS
 from tests.fakes import write_dataset
 
 

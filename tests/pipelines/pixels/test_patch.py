@@ -13,7 +13,7 @@ from pipelines.bands import ALL_BANDS, SENTINEL2, parse_bands
 from pipelines.errors import LandsweepError, PatchError
 from pipelines.pixels.patch import Patch, read_stack, write_stack
 from pipelines.pixels.tiff_header import Limits
-from tests.doors.uploads import MAX_BYTES, SIZE, Door, DoorTests, Question, Upload
+from tests.doors.uploads import KNOWN, MAX_BYTES, SIZE, Door, DoorTests, Question, Upload
 from tests.fakes import geotiff, stack
 
 
@@ -47,7 +47,7 @@ def test_extra_named_bands_are_dropped_with_a_warning() -> None:
 @pytest.mark.parametrize(
     "options", [{}, {"compress": "lzw"}, {"compress": "zstd", "tiled": True, "blockxsize": 64, "blockysize": 64}]
 )
-@pytest.mark.parametrize("dtype", ["uint16", "int16", "int32", "float32"])
+@pytest.mark.parametrize("dtype", ["uint16", "int16", "int32", "uint32", "float32", "float64"])
 def test_any_lossless_form_gives_the_same_pixels(options: dict[str, object], dtype: str) -> None:
     plain, other = read_stack(stack()), read_stack(stack(dtype=dtype, **options))
     for band in ALL_BANDS:
@@ -64,12 +64,15 @@ def test_write_and_read_round_trip() -> None:
         np.testing.assert_array_equal(again.pixels[name][:: 120 // band.size, :: 120 // band.size], pixels[name])
 
 
+MODEL = dict.fromkeys(ALL_BANDS, KNOWN)
+
+
 class TestReading(DoorTests):
     @pytest.fixture
     def door(self) -> Door:
         def read(upload: Upload | Question) -> str:
             with pytest.raises(PatchError) as caught:
-                read_stack(upload.data, size=SIZE, limits=Limits(max_bytes=MAX_BYTES))
+                read_stack(upload.data, size=SIZE, known=MODEL, limits=Limits(max_bytes=MAX_BYTES))
             assert isinstance(caught.value, upload.wrong.error)
             return str(caught.value)
 
@@ -79,7 +82,7 @@ class TestReading(DoorTests):
 def test_bright_pixels_are_answered_with_a_warning() -> None:
     pixels = np.full((12, 120, 120), 1000, np.uint16)
     pixels[3, :5] = 18_000
-    assert any("1.8 reflectance" in note for note in read_stack(geotiff(pixels, ALL_BANDS)).warnings)
+    assert any("1.8 reflectance" in note for note in read_stack(geotiff(pixels, ALL_BANDS), known=MODEL).warnings)
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,0 +1,57 @@
+"""How the numbers of a dataset's bands are spread: the quantiles that uploads are held against.
+
+Flows in: a dataset's parts. Flows out: a few quantiles a band, of a sample: rows were drawn by lot when they were
+packed, so some row groups are as good as all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.dataset.manifest import BandColumn, Part
+from pipelines.dataset.part_file import ROWS_PER_GROUP, decode_columns, open_part
+from pipelines.location import Location
+from pipelines.pixels.meaning import QUANTILES
+
+GROUPS = 16
+"""Row groups of 64 patches that are looked at, from all over the split."""
+
+_PIXELS = 2**20  # of a band, at the most: the 0.1 % quantile then has a thousand below it
+
+
+def sample_quantiles(
+    folder: Location, parts: Sequence[Part], bands: Sequence[BandColumn]
+) -> dict[str, dict[str, float]]:
+    """Band to quantile's name to stored number, without what is no data; a band of which nothing is there is absent.
+
+    Args:
+        folder: the dataset.
+        parts: of the split to look at, at least one.
+        bands: those to look at.
+
+    Raises:
+        ShardError: a part is damaged.
+        ServiceError: the object store does not answer.
+    """
+    columns = {band.name: band for band in bands}
+    groups = [(part, group) for part in parts for group in range(-(-part.rows // ROWS_PER_GROUP))]
+    places = np.unique(np.linspace(0, len(groups) - 1, GROUPS).round().astype(int))
+    found: dict[str, list[NDArray[Any]]] = {name: [] for name in columns}
+    for part, group in (groups[place] for place in places):
+        read = decode_columns(open_part(folder, part).read(list(columns), group), columns)
+        for name, array in read.items():
+            step = len(places) * array.size // _PIXELS
+            found[name].append(array.reshape(-1)[:: step | 1])  # an odd step does not keep to one column
+    return {name: each for name, arrays in found.items() if (each := _quantiles(np.concatenate(arrays)))}
+
+
+def _quantiles(numbers: NDArray[Any]) -> dict[str, float]:
+    there = numbers[~np.isnan(numbers)] if numbers.dtype.kind == "f" else numbers
+    if not there.size:
+        return {}
+    values = np.quantile(there.astype(np.float64), list(QUANTILES.values()))
+    return dict(zip(QUANTILES, map(float, values), strict=True))
