@@ -130,7 +130,15 @@ def fit(entry: Entry, folds: Sequence[Fold], number: int, seed: int) -> Outcome:
         bands=fold.train.bands,
     )
     if settings.pretrained:
-        load_pretrained(net, settings.model, settings.pretrained, bands=fold.train.bands, labels=fold.label_names)
+        load_pretrained(
+            net,
+            settings.model,
+            settings.pretrained,
+            bands=fold.train.bands,
+            labels=fold.label_names,
+            channels=settings.pretrained_bands,
+            normalisation=settings.pretrained_normalisation,
+        )
     torch.manual_seed(seed)
     entry.change(net)
     started = time.monotonic()

@@ -11,7 +11,15 @@ from typing import Annotated, Any
 
 import typer
 
-from models.settings import AssessSettings, ExplainSettings, ExportSettings, ReportSettings, RunSettings, ShowSettings
+from models.settings import (
+    AssessSettings,
+    ExplainSettings,
+    ExportSettings,
+    ReportSettings,
+    RunSettings,
+    ShowSettings,
+    WeightsSettings,
+)
 from pipelines.flags import flags_of
 from pipelines.terminal import AsJson, group, progress_bar, report, tell
 
@@ -25,6 +33,7 @@ def mount(app: typer.Typer, together: Callable[[], Any]) -> None:
     zoo = group("The model zoo.")
     zoo.command("list")(_list)
     zoo.command("show")(flags_of(ShowSettings, _show, arguments=("name",)))
+    zoo.command("weights")(flags_of(WeightsSettings, _weights, arguments=("file",)))
     app.add_typer(zoo, name="models")
     app.command("train")(flags_of(RunSettings, _trainer(together), config=True))
     app.command("test")(flags_of(AssessSettings, _test, arguments=("source",)))
@@ -67,6 +76,14 @@ def _show(settings: ShowSettings, as_json: AsJson = False) -> None:
         return
     report(overview(found) | written, as_json)
     report({"layers": layer_rows(found, settings.depth)}, as_json, table="layers")
+
+
+def _weights(settings: WeightsSettings, as_json: AsJson = False) -> None:
+    """What a file of weights is: its form, its bands, how it was normalised; and what of it a model would take."""
+    from models.pretrained.describe import describe_weights, lines_of
+
+    found = describe_weights(settings)
+    report(found if as_json else lines_of(found), as_json)
 
 
 def _trainer(together: Callable[[], Any]) -> Callable[..., None]:

@@ -82,6 +82,15 @@ class FitSettings(Settings):
     """How a net is fitted, whichever it is: what all trials of a search have in common."""
 
     epochs: int = Field(default=10, ge=1, le=10_000, description="passes over the training split, at most")
+    pretrained_bands: str = Field(
+        default="",
+        description="what the channels of a file of pretrained weights are, in their order: a comma list, or a band "
+        "set; needed only of files that do not say, see `landsweep models weights FILE`",
+    )
+    pretrained_normalisation: Literal["dataset", "theirs"] = Field(
+        default="dataset",
+        description="numbers are normalised by the dataset's means and deviations, or as pretrained weights had it",
+    )
     metric: Goal = Field(
         default="ap_macro", description="validation metric that the best epoch, and the best trial, is chosen by"
     )
@@ -153,6 +162,18 @@ class ShowSettings(Settings):
     classes: int = Field(default=19, ge=1, le=10_000, description="number of classes")
     depth: int = Field(default=2, ge=1, le=20, description="how far to go into modules that hold others")
     out: Path | None = Field(default=None, description="folder for a picture of it, as PNG and SVG; none if not given")
+
+
+class WeightsSettings(Settings):
+    """What `landsweep models weights` looks into, and the net that it would be loaded into."""
+
+    file: Path = Field(description="file of weights, or a bundle's folder")
+    model: str = Field(default="", description="model to load them into; the one that they seem to be of if not given")
+    bands: str = Field(default="all", description="bands of that model: a set, or a comma list")
+    size: int = Field(default=PATCH_SIZE, ge=20, le=512, description="pixels a side of its patches")
+    pretrained_bands: str = Field(
+        default="", description="what the file's channels are, in their order, where it does not say"
+    )
 
 
 class BundleSettings(Settings):

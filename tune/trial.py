@@ -56,7 +56,8 @@ def _fit(settings: TrainSettings, search: SearchSettings, data: Feed, scratch: P
     for epoch in fit.epochs(train, validation):
         calibration, metrics = judge(epoch, validation.labels, manifest.label_names, settings)
         if best.better(metrics[search.metric]):
-            config = config_of(settings, manifest, calibration, {"study": search.name, "epoch": epoch.number})
+            said = {"study": search.name, "epoch": epoch.number}
+            config = config_of(settings, manifest, calibration, said, net)
             example = example_of(validation)
             write_bundle(scratch / BUNDLE, fit.kept, config, {"validation": metrics}, example, replace=True)
         save(fit, scratch / STATE)

@@ -43,9 +43,16 @@ class ReflectanceNet(nn.Module):
         self.backbone = backbone
         self.recipe = recipe or Recipe()
         # Not in the weights file: config.json holds them by band name, and is the only place they live.
-        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
-        divisors = [each or 1.0 for each in std]  # a band that never changes
-        self.register_buffer("std", torch.tensor(divisors).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.empty(0), persistent=False)
+        self.register_buffer("std", torch.empty(0), persistent=False)
+        self.normalise_by(mean, std)
+
+    def normalise_by(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Subtract and divide by these from now on: stored numbers, one a band, in the order of the channels."""
+        self.statistics = (tuple(map(float, mean)), tuple(map(float, std)))
+        self.mean = torch.tensor(self.statistics[0], device=self.mean.device).view(1, -1, 1, 1)
+        divisors = [each or 1.0 for each in self.statistics[1]]  # a band that never changes
+        self.std = torch.tensor(divisors, device=self.std.device).view(1, -1, 1, 1)
 
     def forward(self, images: Tensor) -> Tensor:
         """Digital numbers, float32 (batch, bands, size, size), to logits (batch, classes).

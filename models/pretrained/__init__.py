@@ -3,5 +3,5 @@
 Flows in: a fresh net, and a bundle, a file, or timm's hub. Flows out: the net with what fits, and a
 report of all of it.
 
-Front: adapt, load.
+Front: adapt, describe, load.
 """

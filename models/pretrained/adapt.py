@@ -14,8 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-RGB = ("B04", "B03", "B02")
-"""What the channels of a net trained on photographs are, in their order: red, green, blue."""
+from pipelines.spellings import canonical_names
 
 CORRELATION = 0.5
 """Correlation between two bands that `spread` reckons with. Measured, as the mean over all pairs of twelve: 0.45 on 21
@@ -27,7 +26,10 @@ Inputs = Mapping[str, tuple[Sequence[str], Sequence[str]]]
 """Name of each module that takes bands, to the names of those that the source's takes, and of those that it takes."""
 
 _UNNAMED = "nobody says"
-_COLOURS = {"red": "B04", "green": "B03", "blue": "B02"}
+
+
+class UnnamedError(Exception):
+    """A kernel has channels, as many as its argument, and nobody says which bands they are."""
 
 
 @dataclass
@@ -41,6 +43,7 @@ class LoadReport:
         fresh: name to why it keeps its fresh values.
         unused: tensors of the source that the net has no place for.
         share: of the net's numbers, how many were loaded or adapted, from 0 to 1.
+        notes: what else is to be known: what the source is, who says what its channels are, what was normalised how.
     """
 
     source: str
@@ -49,6 +52,7 @@ class LoadReport:
     fresh: dict[str, str] = field(default_factory=dict)
     unused: list[str] = field(default_factory=list)
     share: float = 0.0
+    notes: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -60,7 +64,7 @@ class LoadReport:
         names = {why: [name for name, each in self.fresh.items() if each == why] for why in self.fresh.values()}
         parts += [f"{_few(fresh)} fresh: {why}" for why, fresh in names.items()]
         parts += [f"{_few(self.unused)} of it not used"] if self.unused else []
-        return "; ".join(parts)
+        return "; ".join(parts + self.notes)
 
     @property
     def matched(self) -> float:
@@ -78,6 +82,7 @@ def adapt(
     ours: Sequence[str],
     inputs: Inputs,
     heads: Sequence[str],
+    exact: bool = False,
 ) -> LoadReport:
     """Load what fits of `state` into a backbone, in place.
 
@@ -86,6 +91,10 @@ def adapt(
         theirs, ours: names of the classes of the state and of the backbone; empty where nobody knows.
         inputs: what takes the bands.
         heads: names of the modules that give the classes.
+        exact: see `spread`.
+
+    Raises:
+        UnnamedError: a kernel that takes bands has another number of channels than are named.
     """
     report = LoadReport(source)
     own = backbone.state_dict()
@@ -99,7 +108,7 @@ def adapt(
                 report.fresh |= {name: why} if why else {}
                 continue
             if module in inputs and name.endswith(".weight"):
-                done = _input(report, name, tensor, given, *inputs[module])
+                done = _input(report, name, tensor, given, *inputs[module], exact)
             elif module in heads:
                 done = _head(report, name, tensor, given, theirs, ours)
             else:
@@ -120,23 +129,32 @@ def _same(report: LoadReport, name: str, tensor: Tensor, given: Tensor) -> bool:
 
 
 def _input(
-    report: LoadReport, name: str, tensor: Tensor, given: Tensor, theirs: Sequence[str], ours: Sequence[str]
+    report: LoadReport,
+    name: str,
+    tensor: Tensor,
+    given: Tensor,
+    theirs: Sequence[str],
+    ours: Sequence[str],
+    exact: bool,
 ) -> bool:
     fits = given.ndim == tensor.ndim and given.shape[0] == tensor.shape[0] and given.shape[2:] == tensor.shape[2:]
     if not fits or given.ndim < 2 or tensor.shape[1] != len(ours):
         report.fresh[name] = f"the source's is {_shape(given)}, not {_shape(tensor)}"
         return False
     if given.shape[1] != len(theirs):
-        report.fresh[name] = f"{_UNNAMED} which bands the source's {given.shape[1]} channels are"
-        return False
-    tensor.copy_(spread(given.to(tensor), theirs, ours))  # integers have no mean
+        raise UnnamedError(given.shape[1])
+    tensor.copy_(spread(given.to(tensor), theirs, ours, exact=exact))  # integers have no mean
     if tuple(theirs) == tuple(ours):
         report.loaded.append(name)
         return True
-    kept = [band for band in ours if colour(band) in map(colour, theirs)]
-    report.adapted[name] = (
-        f"{', '.join(kept) or 'no band'} by name, {len(ours) - len(kept)} more from the mean of {', '.join(theirs)}"
-    )
+    sources, targets = named(theirs), named(ours)
+    kept = [band for band, meant in zip(ours, targets, strict=True) if meant in sources]
+    dropped = [band for band, meant in zip(theirs, sources, strict=True) if meant not in targets]
+    how = [f"{', '.join(kept) or 'no band'} by name"]
+    more = len(ours) - len(kept)
+    how += [f"{more} more from the mean of {', '.join(theirs)}"] if more or not dropped else []
+    how += [f"{', '.join(dropped)} dropped, which the net has not"] if dropped and kept else []
+    report.adapted[name] = ", ".join(how)
     return True
 
 
@@ -161,7 +179,7 @@ def _head(
     return True
 
 
-def spread(kernel: Tensor, theirs: Sequence[str], ours: Sequence[str]) -> Tensor:
+def spread(kernel: Tensor, theirs: Sequence[str], ours: Sequence[str], *, exact: bool = False) -> Tensor:
     """A kernel for other bands: a band's own where it has one, else the mean of all; then scaled as a whole.
 
     The scale keeps the variance of the response, summed over filters, for standardised bands of which any two are
@@ -170,16 +188,17 @@ def spread(kernel: Tensor, theirs: Sequence[str], ours: Sequence[str]) -> Tensor
 
     Args:
         kernel: (filters, len(theirs), h, w).
-        theirs, ours: names of the bands; red, green and blue are B04, B03 and B02.
+        theirs, ours: names of the bands, by any spelling.
+        exact: where none of ours is new, nothing is scaled either: bands are normalised as they were for the kernel.
 
     Returns:
         (filters, len(ours), h, w), of the same type.
     """
-    names = [colour(band) for band in theirs]
+    sources, targets = named(theirs), named(ours)
     mean = kernel.mean(1)
-    channels = [kernel[:, names.index(colour(band))] if colour(band) in names else mean for band in ours]
+    channels = [kernel[:, sources.index(band)] if band in sources else mean for band in targets]
     found = torch.stack(channels, 1)
-    if set(names) == {colour(band) for band in ours}:
+    if set(sources) == set(targets) or (exact and set(targets) <= set(sources)):
         return found
     return found * math.sqrt(_variance(kernel) / max(_variance(found), 1e-12))
 
@@ -189,9 +208,9 @@ def _variance(kernel: Tensor) -> float:
     return float((1 - CORRELATION) * wide.square().sum() + CORRELATION * wide.sum(1).square().sum())
 
 
-def colour(band: str) -> str:
-    """A band's name, as Sentinel-2 names it if it is a colour."""
-    return _COLOURS.get(band.lower(), band)
+def named(bands: Sequence[str]) -> tuple[str, ...]:
+    """Bands by Sentinel-2's names; what is none of its bands keeps its own."""
+    return canonical_names(bands)
 
 
 def _few(names: Sequence[str], most: int = 3) -> str:

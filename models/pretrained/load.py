@@ -1,7 +1,8 @@
 """Weights that somebody has trained before, for a net of the zoo: from a bundle, from a file, or from timm's hub.
 
     pretrained: hub                        timm's own, through the Hugging Face hub, kept in its cache
-    pretrained: weights/resnet50.pth       a file of tensors: safetensors, or what `torch.save` wrote of a state dict
+    pretrained: weights/resnet50.pth       a file of tensors: safetensors, what `torch.save` wrote of a state dict, or
+                                           ONNX; in any form of `models.pretrained.forms`
     pretrained: experiments/first          a bundle, or the best one of a run or a search: bands and classes are
                                            matched by name, also where its model.safetensors is named
 
@@ -12,16 +13,12 @@ No code in a file is run: a pickle that asks for anything but tensors and plain 
 
 from __future__ import annotations
 
-import pickle
 import sys
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from models.bundle.config import WEIGHTS, check_bundle
@@ -29,33 +26,34 @@ from models.bundle.locate import bundle_of_weights, find_bundle
 from models.nets.build import ReflectanceNet, coarse_channels, plan
 from models.nets.landnet import SIZES, LandNet, band_layers
 from models.nets.recipe import Recipe
-from models.pretrained.adapt import RGB, Inputs, LoadReport, adapt
+from models.pretrained.adapt import Inputs, LoadReport, UnnamedError, adapt, named
 from models.pretrained.hub import Hub
+from models.pretrained.known import RGB
+from models.pretrained.normalisation import Normalisation
+from models.pretrained.read import FILES, read_tensors
+from models.pretrained.source import SETTING, how_to_name, open_source
 from pipelines.errors import SettingsError
 
 HUB = "hub"
-BACKBONE = "backbone."
-"""What a bundle's tensors have before timm's names."""
 
 LEAST = 0.25
 """Share of a net's tensors that must be found: those of another model share a few names and shapes by chance."""
 
-_WRAPPERS = ("state_dict", "model", "net", "state_dict_ema", "model_ema")
-_PREFIXES = ("module.", "_orig_mod.", BACKBONE)
-_TYPES = {torch.float64, torch.float32, torch.float16, torch.bfloat16}
-_TYPES |= {torch.bool, torch.int8, torch.int16, torch.int32, torch.int64}
-_TYPES |= {torch.uint8, torch.uint16, torch.uint32, torch.uint64}
-_FLOAT8 = {each for name, each in vars(torch).items() if name.startswith("float8_")}
-_FILES = "Give a .safetensors file, a .pth file of a state dict, or a bundle's folder."
+Whose = Literal["dataset", "theirs"]
+"""By what numbers are normalised: the dataset's means and deviations, or those that the weights were learned with."""
 
 
 @dataclass(frozen=True)
 class Naming:
-    """What the channels and the classes of a net are called, in its order, empty where nobody knows; and its recipe."""
+    """What the channels and the classes of a net are called, in its order, empty where nobody knows; its recipe; how
+    its numbers were normalised; its form; and what is to be said of it."""
 
     bands: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     recipe: Recipe = field(default_factory=Recipe)
+    normalisation: Normalisation | None = None
+    form: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def load_pretrained(
@@ -65,6 +63,8 @@ def load_pretrained(
     *,
     bands: Sequence[str],
     labels: Sequence[str],
+    channels: str = "",
+    normalisation: Whose = "dataset",
     hub: Hub | None = None,
 ) -> LoadReport:
     """Load weights into a net, in place.
@@ -73,39 +73,68 @@ def load_pretrained(
         name: the net's name in the zoo.
         pretrained: see the module's text.
         bands, labels: names of the net's channels and classes, in its order.
+        channels: what the channels of a file are, where it does not say: a comma list, or the name of a set.
+        normalisation: theirs replaces the net's mean and deviation of the bands that they have.
 
     Raises:
-        SettingsError: no such weights, they are not only tensors, or none of them fits.
+        SettingsError: no such weights, they are not only tensors, none of them fits, nobody says which bands they take,
+            or how their numbers were normalised where that is asked for.
         BundleError: the bundle is damaged.
         ServiceError: timm's hub does not answer.
     """
     path = Path(pretrained)
     bundle = path if path.is_dir() else bundle_of_weights(path)
     if pretrained == HUB:
-        repository = _repository(net.backbone, name)
-        state, theirs = read_tensors((hub or Hub()).fetch(repository)), Naming(RGB)
-        pretrained = repository
+        pretrained = _repository(net.backbone, name)
+        state, theirs = read_tensors((hub or Hub()).fetch(pretrained)), Naming(RGB)
     elif bundle:
         state, theirs = _read_bundle(bundle, net, name)
     else:
-        state, theirs = read_tensors(path), Naming(RGB)
+        state, theirs = _read_file(path, channels)
+    notes = list(theirs.notes)
+    if channels and (bundle or not path.is_file()):
+        notes.append(f"{SETTING} not used, as {'a bundle says' if bundle else 'photographs have'} their own")
     inputs, heads = _ends(net, theirs, bands)
-    report = adapt(
-        net.backbone,
-        _translate(net.backbone, state, pretrained),
-        source=pretrained,
-        theirs=theirs.labels,
-        ours=labels,
-        inputs=inputs,
-        heads=heads,
-    )
+    try:
+        report = adapt(
+            net.backbone,
+            _translate(net.backbone, state, pretrained),
+            source=pretrained,
+            theirs=theirs.labels,
+            ours=labels,
+            inputs=inputs,
+            heads=heads,
+            exact=normalisation == "theirs",
+        )
+    except UnnamedError as error:
+        count, hint = error.args[0], how_to_name(path, theirs.form, error.args[0])
+        raise SettingsError(f"nobody says which bands its {count} channels are", where=pretrained, hint=hint) from None
     if report.matched < LEAST:
         raise SettingsError(
             f"{report.matched:.0%} of the tensors of {name} are in it",
             where=pretrained,
             hint="It seems to be of another model; name that one.",
         )
+    report.notes = notes + _normalise(net, theirs.normalisation, bands, normalisation, pretrained)
     return report
+
+
+def _normalise(
+    net: ReflectanceNet, theirs: Normalisation | None, bands: Sequence[str], whose: Whose, where: str
+) -> list[str]:
+    """Give the net their means and deviations, if they are asked for; returns what is to be said of it."""
+    if whose == "dataset":
+        return [f"numbers normalised by the dataset's statistics, theirs was {theirs}"] if theirs else []
+    if theirs is None:
+        raise SettingsError(
+            "nobody says how its numbers were normalised",
+            where=where,
+            hint="Write scale, mean and std beside bands into FILE.bands.json, or leave pretrained_normalisation at "
+            "dataset.",
+        )
+    mean, std, rest = theirs.over(named(bands), *net.statistics)
+    net.normalise_by(mean, std)
+    return [f"numbers normalised as theirs: {theirs}" + (f"; {', '.join(rest)} by the dataset's" if rest else "")]
 
 
 def whole_path(pretrained: str) -> str:
@@ -113,69 +142,19 @@ def whole_path(pretrained: str) -> str:
     return pretrained if pretrained in ("", HUB) else str(Path(pretrained).absolute())
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Tensors by name from a file, without what others have put around them or before their names; float8 as float32.
-
-    Raises:
-        SettingsError: no such file, neither format, damaged, holds more than tensors and plain values, or no tensors,
-            or such as are quantised, sparse, complex, or not all numbers.
-    """
-    where = str(path)
-    if not path.is_file():
-        raise SettingsError("no such file of weights", where=where, hint=_FILES)
-    try:
-        tensors = _by_name(_unpickle(path) if _is_pickle(path) else load_file(path), where)
-    except SettingsError:
-        raise
-    except Exception as error:  # torch raises whatever the bytes lead it to
-        raise SettingsError(f"not weights, or damaged ({type(error).__name__})", where=where, hint=_FILES) from None
-    for prefix in _PREFIXES:
-        if all(name.startswith(prefix) for name in tensors):
-            tensors = {name.removeprefix(prefix): each for name, each in tensors.items()}
-    return tensors
-
-
-def _by_name(found: Any, where: str) -> dict[str, Tensor]:
-    for wrapper in _WRAPPERS:
-        if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
-            found = found[wrapper]
-    named = found.items() if isinstance(found, Mapping) else ()
-    tensors = {str(name): _plain(str(name), each, where) for name, each in named if isinstance(each, Tensor)}
-    if not tensors:
-        raise SettingsError("no tensors by name in it", where=where, hint=_FILES)
-    if wrong := [name for name, each in tensors.items() if not torch.isfinite(each).all()]:
-        raise SettingsError(f"{wrong[0]} is not all numbers", where=where, hint="Take the weights of another epoch.")
-    return tensors
-
-
-def _plain(name: str, tensor: Tensor, where: str) -> Tensor:
-    """A tensor that can be computed with: torch does little with float8, and nothing with some others."""
-    if tensor.dtype in _FLOAT8:
-        tensor = tensor.float()
-    if tensor.layout != torch.strided or tensor.is_nested or tensor.is_meta or tensor.dtype not in _TYPES:
-        hint = "Save the weights dense and real: neither sparse nor nested, neither quantised nor complex."
-        raise SettingsError(f"{name} is not a plain array of numbers", where=where, hint=hint)
-    return tensor
-
-
-def _is_pickle(path: Path) -> bool:
-    """torch writes a zip since 1.6, and wrote a bare pickle before; safetensors begins with a length."""
-    with path.open("rb") as file:
-        start = file.read(2)
-    return start == b"PK" or start[:1] == b"\x80"
-
-
-def _unpickle(path: Path) -> Any:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a pickle it cannot read it warns first
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise SettingsError(
-            "it is damaged, or wants to run code when it is read",
-            where=str(path),
-            hint="Save a state dict alone, best as safetensors, where you trust it.",
-        ) from None
+def _read_file(path: Path, channels: str) -> tuple[dict[str, Tensor], Naming]:
+    source = open_source(path, channels)
+    beside = source.formed.beside
+    notes = [f"it is {source.what}" if source.published else "", f"its channels are said by {source.told}"]
+    notes += [f"{len(beside)} tensors beside the encoder not used, such as {beside[0]}"] if beside else []
+    naming = Naming(
+        source.bands,
+        source.labels,
+        normalisation=source.normalisation,
+        form=source.formed.form,
+        notes=tuple(filter(None, notes)),
+    )
+    return source.state, naming
 
 
 def _read_bundle(folder: Path, net: ReflectanceNet, name: str) -> tuple[dict[str, Tensor], Naming]:
@@ -187,7 +166,12 @@ def _read_bundle(folder: Path, net: ReflectanceNet, name: str) -> tuple[dict[str
     if not same:
         hint = "Choose its model, or another bundle."
         raise SettingsError(f"bundle is of {config.architecture}, not {name}", where=str(folder), hint=hint)
-    return read_tensors(folder / WEIGHTS), Naming(tuple(config.bands), tuple(config.label_names), theirs)
+    normalisation = Normalisation(
+        mean=dict(zip(named(config.bands), map(config.mean.__getitem__, config.bands), strict=True)),
+        std=dict(zip(named(config.bands), map(config.std.__getitem__, config.bands), strict=True)),
+    )
+    bands, labels = tuple(config.bands), tuple(config.label_names)
+    return read_tensors(folder / WEIGHTS), Naming(bands, labels, theirs, normalisation)
 
 
 def _repository(backbone: nn.Module, name: str) -> str:
@@ -239,5 +223,5 @@ def _translate(backbone: nn.Module, state: dict[str, Tensor], where: str) -> dic
             return change(state)
     except Exception as error:  # each family expects its own names
         raise SettingsError(
-            f"not weights of {type(backbone).__name__} ({type(error).__name__})", where=where, hint=_FILES
+            f"not weights of {type(backbone).__name__} ({type(error).__name__})", where=where, hint=FILES
         ) from None

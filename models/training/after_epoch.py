@@ -127,7 +127,7 @@ class Course:
         kept += [BEST_LOSS] if self.lowest.better(-epoch.validation_loss) else []
         kept += [FINAL] if self.over else []
         if self.fit.team.leads:
-            config = config_of(settings, self.manifest, calibration, {"epoch": epoch.number})
+            config = config_of(settings, self.manifest, calibration, {"epoch": epoch.number}, self.fit.net)
             self._keep(kept, config, metrics)
         self.checkpoint()
         if log:

@@ -32,6 +32,7 @@ def capture(fit: Fit) -> dict[str, Any]:
     own = {"augment": fit.generator.get_state(), "cpu": torch.get_rng_state(), "gpu": gpu, "total": fit.total}
     return {
         "net": fit.net.state_dict(),
+        "statistics": fit.net.statistics,
         "optimizer": fit.optimizer.state_dict(),
         "schedule": fit.schedule.state_dict(),
         "scaler": fit.scaler.state_dict(),
@@ -51,6 +52,9 @@ def restore(fit: Fit, state: Mapping[str, Any]) -> None:
     try:
         own = state["workers"][fit.team.number]
         fit.net.load_state_dict(state["net"])
+        # Of pretrained weights, which a run that goes on does not read again; states of before have none.
+        for net in (fit.net, fit.kept) if "statistics" in state else ():
+            net.normalise_by(*state["statistics"])
         fit.optimizer.load_state_dict(state["optimizer"])
         fit.schedule.load_state_dict(state["schedule"])
         fit.scaler.load_state_dict(state["scaler"])

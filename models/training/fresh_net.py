@@ -26,7 +26,8 @@ def fresh_net(settings: TrainSettings, manifest: Manifest) -> tuple[ReflectanceN
 
     Raises:
         BandError: the dataset lacks a band.
-        SettingsError: there is no such model, or it cannot be built so; no such weights, or none that fits.
+        SettingsError: there is no such model, or it cannot be built so; no such weights, or none that fits; or see
+            `load_pretrained`.
         BundleError: the bundle that weights are to be taken from is damaged.
         ServiceError: timm's hub does not answer.
     """
@@ -45,4 +46,12 @@ def fresh_net(settings: TrainSettings, manifest: Manifest) -> tuple[ReflectanceN
     )
     if not settings.pretrained:
         return net, None
-    return net, load_pretrained(net, settings.model, settings.pretrained, bands=bands, labels=manifest.label_names)
+    return net, load_pretrained(
+        net,
+        settings.model,
+        settings.pretrained,
+        bands=bands,
+        labels=manifest.label_names,
+        channels=settings.pretrained_bands,
+        normalisation=settings.pretrained_normalisation,
+    )

@@ -14,6 +14,7 @@ import numpy as np
 
 from models.bundle.config import BundleConfig
 from models.measure.calibrate import Calibration
+from models.nets.build import ReflectanceNet
 from models.settings import TrainSettings
 from models.training.fresh_net import image_size
 from pipelines.bands import parse_bands
@@ -24,7 +25,11 @@ from pipelines.pixels.patch import Patch
 
 
 def config_of(
-    settings: TrainSettings, manifest: Manifest, calibration: Calibration, trial: Mapping[str, Any]
+    settings: TrainSettings,
+    manifest: Manifest,
+    calibration: Calibration,
+    trial: Mapping[str, Any],
+    net: ReflectanceNet,
 ) -> BundleConfig:
     """What a bundle says of its net.
 
@@ -33,6 +38,7 @@ def config_of(
         manifest: of the dataset it was trained on.
         calibration: fitted on its validation split.
         trial: what else is to be said of where it comes from; the settings are said here.
+        net: what it normalises by is what is kept; pretrained weights may have brought their own.
 
     Raises:
         BandError: the dataset lacks a band.
@@ -44,8 +50,8 @@ def config_of(
         label_names=manifest.label_names,
         in_chans=len(bands),
         bands=list(bands),
-        mean={band: manifest.statistics[band].mean for band in bands},
-        std={band: manifest.statistics[band].std for band in bands},
+        mean=dict(zip(bands, net.statistics[0], strict=True)),
+        std=dict(zip(bands, net.statistics[1], strict=True)),
         numbers={band: manifest.known(band) for band in bands},
         max_nodata=manifest.settings.get("max_nodata", MOST_NODATA),
         image_size=image_size(manifest),

@@ -20,9 +20,11 @@ from torch import Tensor
 
 from models.bundle.weights import write_bundle
 from models.nets.build import ReflectanceNet, create_net
-from models.pretrained.adapt import CORRELATION, RGB, LoadReport, spread
+from models.pretrained.adapt import CORRELATION, LoadReport, spread
 from models.pretrained.hub import Hub
-from models.pretrained.load import load_pretrained, read_tensors
+from models.pretrained.known import RGB
+from models.pretrained.load import load_pretrained
+from models.pretrained.read import read_tensors
 from pipelines.bands import ALL_BANDS
 from pipelines.errors import BandError, BundleError, LandsweepError, ServiceError, SettingsError
 from tests.damage import damaged
@@ -45,8 +47,10 @@ def loaded(
     name: str, bands: tuple[str, ...], labels: tuple[str, ...] = ("a", "b"), *, pretrained: str, **more: object
 ) -> tuple[ReflectanceNet, LoadReport]:
     """Such a net with weights from somewhere, and what is said of them."""
+    told = {key: more.pop(key) for key in ("channels", "normalisation") if key in more}
     net = fresh(name, bands, labels, **more)
-    return net, load_pretrained(net, name, pretrained, bands=bands, labels=labels)
+    report = load_pretrained(net, name, pretrained, bands=bands, labels=labels, **told)  # type: ignore[arg-type]  # of a test
+    return net, report
 
 
 @pytest.fixture
@@ -282,9 +286,13 @@ def test_weights_of_another_model_are_refused(name: str, tmp_path: Path) -> None
 def test_channels_and_classes_without_names_are_not_guessed(tmp_path: Path) -> None:
     state = timm.create_model("test_resnet", in_chans=5, num_classes=2).state_dict()
     save_file(state, tmp_path / "weights.safetensors")
-    bands = ("B02", "B03", "B04", "B05", "B06")
-    _, report = loaded("test_resnet", bands, pretrained=str(tmp_path / "weights.safetensors"))
-    assert "which bands the source's 5 channels are" in report.fresh["conv1.0.weight"]
+    bands, file = ("B02", "B03", "B04", "B05", "B06"), tmp_path / "weights.safetensors"
+    with pytest.raises(SettingsError, match="nobody says which bands its 5 channels are") as caught:
+        loaded("test_resnet", bands, pretrained=str(file))
+    assert "pretrained_bands: B02,B03" in str(caught.value)
+    assert "weights.safetensors.bands.json beside it" in str(caught.value)
+    _, report = loaded("test_resnet", bands, pretrained=str(file), channels="B02,B03,B04,B05,B06")
+    assert "conv1.0.weight" in report.loaded
     assert "which classes the source's 2 are" in report.fresh["fc.weight"]
 
 
