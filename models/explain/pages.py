@@ -26,6 +26,7 @@ from models.explain.maps import GRADCAM, HeatMap, explain_each
 from models.explain.overlay import Explained, draw_overlay
 from models.measure.extremes import Example, bands_shown, colour_of, extremes, match, pick
 from models.measure.predictions import Predictions
+from models.measure.shared_classes import rows_of, shared_classes
 from pipelines.dataset.manifest import open_dataset
 from pipelines.drawing.canvas import png_of
 from pipelines.errors import BundleError
@@ -98,16 +99,19 @@ def write_gradcam_pages(
 
 
 def open_shown(bundle: Bundle, data: Location | str, split: str) -> Rows:
-    """A split with the bundle's bands, and those of true colour where there are any.
+    """A split with the bundle's bands, and those of true colour where there are any; its labels are of the classes
+    that the bundle knows too, in the bundle's order.
 
     Raises:
+        BundleError: the dataset has none of the bundle's classes.
         ShardError: there is no such dataset, or the split is empty.
         BandError: the dataset lacks a band.
         SettingsError, ServiceError: see `open_dataset`.
     """
     manifest = open_dataset(data)
     bands = dict.fromkeys([*bundle.config.bands, *bands_shown(manifest.band_names)])
-    return open_stream(data, split, list(bands), manifest)
+    both = shared_classes(bundle.config.label_names, manifest.label_names, str(data))
+    return rows_of(open_stream(data, split, list(bands), manifest), manifest.label_names, both.names)
 
 
 def choose(bundle: Bundle, rows: Rows, predictions: Predictions, n: int, patch_ids: Sequence[str] = ()) -> Shown:
@@ -115,10 +119,10 @@ def choose(bundle: Bundle, rows: Rows, predictions: Predictions, n: int, patch_i
 
     Raises:
         PredictionsError: the predictions are of other patches than the rows, or there is no patch of such an id.
-        BundleError: they are of other classes than the bundle.
+        BundleError: they are of classes that the bundle does not know.
         ShardError: a band was not read.
     """
-    if predictions.label_names != tuple(bundle.config.label_names):
+    if not set(predictions.label_names) <= set(bundle.config.label_names):
         raise BundleError("the predictions are of other classes than the model's", hint="Predict with this bundle.")
     if patch_ids:
         examples = _named("chosen", pick(predictions, rows, list(dict.fromkeys(patch_ids))))

@@ -2,5 +2,6 @@
 
 Flows in: a net and rows, or saved predictions. Flows out: probabilities and metrics over the whole split.
 
-Front: calibrate, checks, evaluate, extremes, metrics, operating_points, prediction_file, predictions.
+Front: calibrate, checks, evaluate, extremes, metrics, operating_points, prediction_file, predictions, shared_classes,
+thresholds.
 """

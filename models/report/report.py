@@ -24,6 +24,7 @@ from models.measure.extremes import bands_shown, extremes
 from models.measure.metrics import score, score_decisions
 from models.measure.prediction_file import read_predictions
 from models.measure.predictions import Predictions
+from models.measure.shared_classes import rows_of
 from models.report.epoch_table import Epochs, epoch_beside, epochs_beside
 from models.report.figures import DRAWERS, Material, draw_figures, left_out
 from models.settings import ReportSettings
@@ -151,7 +152,7 @@ def _of_split(predictions: Predictions, settings: ReportSettings) -> Predictions
 
 def _open_rows(data: str, predictions: Predictions) -> Rows:
     manifest = open_dataset(data)
-    if tuple(manifest.label_names) != predictions.label_names:
+    if not set(predictions.label_names) <= set(manifest.label_names):
         names = zip(predictions.label_names, manifest.label_names, strict=False)
         differing = next((pair for pair in names if pair[0] != pair[1]), None)
         what = f'it has class "{differing[1]}" where they have "{differing[0]}"' if differing else "it has others"
@@ -159,7 +160,8 @@ def _open_rows(data: str, predictions: Predictions) -> Rows:
         raise PredictionsError(f"the dataset has not the classes of the predictions: {what}", where=data, hint=hint)
     if not manifest.rows(predictions.split):
         raise ShardError(f'no patches in split "{predictions.split}"', where=data, hint=nearest("", manifest.splits))
-    return open_stream(data, predictions.split, bands_shown(manifest.band_names), manifest)
+    rows = open_stream(data, predictions.split, bands_shown(manifest.band_names), manifest)
+    return rows_of(rows, manifest.label_names, predictions.label_names)
 
 
 def _json(values: dict[str, Any]) -> str:

@@ -5,21 +5,23 @@ Flows in: a loaded bundle and a dataset. Flows out: predictions, and metrics und
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from models.bundle.config import BundleConfig
 from models.bundle.weights import Bundle
 from models.measure.calibrate import Calibration, calibration_effect
 from models.measure.evaluate import BATCH, evaluate
 from models.measure.metrics import score
 from models.measure.predictions import Predictions
+from models.measure.shared_classes import shared_classes
 from models.results.baselines import band_regression, constant
 from pipelines.dataset.manifest import open_dataset
-from pipelines.errors import BundleError
+from pipelines.feeding.rows import Rows
 from pipelines.feeding.streamed import open_stream
 from pipelines.location import Location
 
@@ -44,10 +46,10 @@ class Assessment:
 
 
 def examine(bundle: Bundle, data: Location | str, split: str, *, batch_size: int = BATCH) -> Assessment:
-    """Run a bundle over one split, in float32, as it is served.
+    """Run a bundle over one split, in float32, as it is served; scored are the classes that both know, by name.
 
     Raises:
-        BundleError: the dataset's classes are not the bundle's.
+        BundleError: the dataset has none of the bundle's classes.
         ShardError: there is no such dataset, or the split is empty.
         BandError: the dataset lacks a band.
         SettingsError, ServiceError: see `open_dataset`.
@@ -55,25 +57,46 @@ def examine(bundle: Bundle, data: Location | str, split: str, *, batch_size: int
     """
     config = bundle.config
     manifest = open_dataset(data)
-    if manifest.label_names != config.label_names:
-        raise BundleError(
-            f"the dataset has other classes than the model: {_difference(manifest.label_names, config.label_names)}",
-            where=str(data),
-            hint="Give the dataset that it was trained on, or one packed with the same classes in the same order.",
-        )
+    shared_classes(config.label_names, manifest.label_names, str(data))  # before the net runs
     device = next(bundle.net.parameters()).device
     rows = open_stream(data, split, config.bands, manifest)
     logits = evaluate(bundle.net, rows, config.image_size, device, batch_size=batch_size).logits
-    calibration = Calibration(config.temperature, [config.thresholds[name] for name in config.label_names])
+    return assessment(config, logits, rows, data, split)
+
+
+def assessment(
+    config: BundleConfig, logits: NDArray[np.float32], rows: Rows, data: Location | str, split: str
+) -> Assessment:
+    """What a bundle's logits of a split are worth.
+
+    Args:
+        config: of the bundle.
+        logits: (rows, the bundle's classes).
+        rows: of the split, with the dataset's own classes.
+        data, split: the dataset, and which of its splits.
+
+    Raises:
+        BundleError: the dataset has none of the bundle's classes.
+        ShardError, SettingsError, ServiceError: see `open_dataset`.
+    """
+    both = shared_classes(config.label_names, open_dataset(data).label_names, str(data))
+    calibration = Calibration(config.temperature, [config.thresholds[name] for name in both.names])
+    kept, labels = logits[:, both.of_model], np.ascontiguousarray(rows.labels[:, both.of_data])
+    notes = list(both.notes)
+    if strangers := int((rows.labels.any(axis=1) & ~labels.any(axis=1)).sum()):
+        notes.append(f"{strangers:,} patches have none of the classes that are scored; saying one of them is wrong.")
+    if lacking := [name for name, there in zip(both.names, labels.any(axis=0), strict=True) if not there]:
+        notes.append(f"No patch of this split has them, so that macro means are without: {', '.join(lacking)}.")
     predictions = Predictions(
-        probabilities=calibration.probabilities(logits),
-        labels=rows.labels,
-        label_names=tuple(config.label_names),
+        probabilities=calibration.probabilities(kept),
+        labels=labels,
+        label_names=both.names,
         patch_ids=np.array(rows.patch_ids.tolist(), np.str_),
         thresholds=tuple(calibration.thresholds),
         split=split,
+        notes=tuple(notes),
     )
-    return Assessment(predictions, calibration_effect(calibration, logits, rows.labels, config.label_names))
+    return Assessment(predictions, calibration_effect(calibration, kept, labels, both.names))
 
 
 def assess(bundle: Bundle, data: Location | str, split: str) -> dict[str, Any]:
@@ -98,10 +121,3 @@ def compare(data: Location | str) -> dict[str, dict[str, Any]]:
         name: score(method(train, test), test.labels, manifest.label_names)
         for name, method in (("constant", constant), ("regression", band_regression))
     }
-
-
-def _difference(there: Sequence[str], known: Sequence[str]) -> str:
-    """How the classes of a dataset differ from those of a model, an example each way."""
-    extra = next((f'it has "{each}"' for each in there if each not in known), "")
-    missing = next((f'it lacks "{each}"' for each in known if each not in there), "")
-    return " and ".join(filter(None, (extra, missing))) or "they are in another order"

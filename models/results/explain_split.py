@@ -23,12 +23,13 @@ from models.device import pick_device
 from models.explain.band_importance import BandImportance, band_importance, draw_importance
 from models.explain.maps import check_label
 from models.explain.pages import ACTIVATIONS, choose, open_shown, write_gradcam_pages
+from models.measure.shared_classes import shared_classes
 from models.results.assess import examine
 from models.results.score_split import OTHER_DATA
 from models.settings import ExplainSettings
 from pipelines.dataset.manifest import open_dataset
 from pipelines.drawing.canvas import png_of
-from pipelines.errors import SettingsError
+from pipelines.errors import LabelError, SettingsError
 from pipelines.feeding.batches import assemble
 from pipelines.feeding.rows import Rows
 from pipelines.files import check_out, write_whole
@@ -40,8 +41,8 @@ def explain_on(settings: ExplainSettings, progress: Callable[[int, int], None] =
     """Score the split, explain its best and worst patches or those of some ids, and measure what each band does.
 
     Raises:
-        BundleError: there is none, or it is damaged, or the dataset's classes are not its own.
-        LabelError: the model does not know a class that is to be shown.
+        BundleError: there is none, or it is damaged, or the dataset has none of its classes.
+        LabelError: the model does not know a class that is to be shown, or the dataset does not have it.
         PredictionsError: the split has no patch of an id.
         ShardError: there is no such dataset, or the split is empty.
         BandError: the dataset lacks a band.
@@ -64,6 +65,11 @@ def explain_on(settings: ExplainSettings, progress: Callable[[int, int], None] =
     bundle = load_bundle(folder, pick_device(settings.device))
     for label in settings.label:
         check_label(label, bundle.config.label_names)
+    both = shared_classes(bundle.config.label_names, open_dataset(settings.data).label_names, settings.data)
+    for label in settings.label:
+        if label not in both.names:
+            what = f'the dataset has no class "{label}", so that nobody knows which patches show it'
+            raise LabelError(what, where=settings.data, hint=f"It has: {', '.join(both.names)}.")
     found = examine(bundle, settings.data, settings.split, batch_size=settings.batch_size).predictions
     rows = open_shown(bundle, settings.data, settings.split)
     shown = choose(bundle, rows, found, settings.patches, settings.patch_id)

@@ -27,6 +27,7 @@ from models.device import pick_device
 from models.explain.run_artefacts import Tell, write_insight
 from models.measure.extremes import bands_shown
 from models.measure.prediction_file import FILE, write_predictions
+from models.measure.shared_classes import rows_of
 from models.metric_keys import METRICS
 from models.report.epoch_table import epoch_of, epochs_beside
 from models.report.report import METRIC_FILES, write_report
@@ -48,7 +49,7 @@ def score_bundle(settings: AssessSettings, tell: Tell = lambda _: None) -> dict[
     `tell` gets what should be known beside that.
 
     Raises:
-        BundleError: there is none, or it is damaged, or the dataset's classes are not its own.
+        BundleError: there is none, or it is damaged, or the dataset has none of its classes.
         ShardError: there is no such dataset, or the split is empty.
         BandError: the dataset lacks a band.
         SettingsError: nothing can be written to `out`, or no such device; or see `open_dataset`.
@@ -70,6 +71,7 @@ def score_bundle(settings: AssessSettings, tell: Tell = lambda _: None) -> dict[
     notes = [] if same else [OTHER_DATA]
     notes += [] if out else ["to keep results and draw their report, name a folder with --out"]
     said |= {"note": "; ".join(notes)} if notes else {}
+    said |= {"notes": list(found.predictions.notes)} if found.predictions.notes else {}
     said |= {"out": str(out), "files": written} if out is not None else {}
     return said | {"metrics": found.metrics, "calibration": found.effect}
 
@@ -125,7 +127,8 @@ def write_results(
     shown = found[-1].predictions
     write_predictions(out / FILE, shown)
     manifest = open_dataset(data)
-    rows = open_stream(data, shown.split, bands_shown(manifest.band_names), manifest)
+    stream = open_stream(data, shown.split, bands_shown(manifest.band_names), manifest)
+    rows = rows_of(stream, manifest.label_names, shown.label_names)
     epochs, epoch = epochs_beside(out / FILE), epoch_of(bundle.config)
     if lacking := unwritable(shown.label_names):
         tell(lacking)

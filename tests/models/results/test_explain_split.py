@@ -214,7 +214,7 @@ def test_a_bundle_of_coarse_bands_is_explained_on_a_dataset_with_finer_ones(tmp_
         ({"source": "{place}/data"}, "data: no bundle there"),
         ({"source": "{place}/bundle", "out": ""}, "out: no folder for the pages is given"),
         ({"data": "{place}/bundle"}, "not a dataset: manifest.json is missing"),
-        ({"data": "{place}/other"}, "the dataset has other classes than the model"),
+        ({"data": "{place}/other"}, "the dataset has none of the model's classes"),
         ({"method": "scorecam"}, "method: input should be 'gradcam' or 'ablationcam'"),
         ({"label": "Sae"}, 'unknown class "Sae"'),
         ({"patch-id": "nobody"}, 'nobody: no patch of that id in split "test"'),

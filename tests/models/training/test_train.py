@@ -253,12 +253,13 @@ def test_scoring_what_does_not_fit_is_refused(
     assert ("out" in found, "name a folder with --out" in found["note"]) == (False, True)
     assert (run / "results" / "calibration.json").read_text() == before
     manifest = other / "manifest.json"
-    manifest.write_text(manifest.read_text().replace(LABELS[0], "Dark corner"))
+    for number, label in enumerate(LABELS):
+        manifest.write_text(manifest.read_text().replace(label, f"Dark {number}"))
     for settings, kind, said in (
-        (AssessSettings(source=run, data=str(other)), BundleError, "other classes than the model"),
+        (AssessSettings(source=run, data=str(other)), BundleError, "has none of the model's classes"),
         (AssessSettings(source=tmp_path / "absent", data=str(bright)), BundleError, "no such folder"),
         (AssessSettings(source=tmp_path, data=str(bright)), BundleError, "no bundle there"),
-        (AssessSettings(source=run, data=str(other), split="train"), BundleError, "other classes"),
+        (AssessSettings(source=run, data=str(other), split="train"), BundleError, "none of the model's classes"),
     ):
         with pytest.raises(kind, match=said):
             score_bundle(settings)
