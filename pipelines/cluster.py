@@ -13,6 +13,8 @@ import logging
 import os
 import secrets
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +37,12 @@ TUNE_ENV = {
     "RAY_AIR_NEW_OUTPUT": "0",
 }
 """Tune's state on disk within a second; Ctrl-C ends a search and is not taken for its success; no reports but ours."""
+
+_DATA_THREADS = ("StreamingExecutor-", "ray-data-metadata-prefetch", "iter_threaded", "map_tp_")
+"""How Ray Data's threads in this process are called; those of a stream that is given up go on for a while."""
+
+_PATIENCE = 60.0
+"""Seconds that they are waited for: a step of theirs takes one, and on a machine that is busy some more."""
 
 
 def prepare() -> None:
@@ -91,7 +99,23 @@ def ray_cluster(num_cpus: int | None = None) -> Iterator[None]:
     try:
         yield
     finally:
+        let_streams_end()
         ray.shutdown()
+
+
+def let_streams_end(patience: float = _PATIENCE) -> bool:
+    """Wait until no thread of Ray Data's is at work; whether it came to that in so many seconds.
+
+    Ray 2.60 waits for two seconds only. A thread that asks a Ray which has been shut down for anything ends the whole
+    process at once, with exit code 1 and a line of Ray's in place of what was about to be said.
+    """
+    until = time.monotonic() + patience
+    for thread in threading.enumerate():
+        if thread.name.startswith(_DATA_THREADS) and thread is not threading.current_thread():
+            thread.join(max(0.0, until - time.monotonic()))
+            if thread.is_alive():
+                return False
+    return True
 
 
 def connect(init: Callable[..., object], address: str | None, num_cpus: int | None = None) -> None:

@@ -50,7 +50,7 @@ def pack_files(tasks: list[PartTask], root: Location) -> Generator[Packed]:
             return _pack(row["task"], fetcher(root))
 
         dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map(pack, num_cpus=1)
-        for row in dataset.iter_rows():
+        for row in _rows(dataset):
             yield _packed(row)
 
 
@@ -85,13 +85,20 @@ def pack_tar(
 
         dataset = ray.data.from_items([{"tar": 0}]).map_batches(cut, batch_size=1, num_cpus=_TAR_CPUS)
         dataset.context.target_max_block_size = _TAR_BLOCK
-        for row in dataset.map(pack, num_cpus=1).iter_rows():
+        for row in _rows(dataset.map(pack, num_cpus=1)):
             if row["name"]:
                 yield _packed(row)
             else:
                 seen = json.loads(row["record"])
                 passed.rows.update(seen["rows"])
                 passed.strays.extend(seen["strays"])
+
+
+def _rows(dataset: Any) -> Iterator[dict[str, str]]:
+    """A dataset's rows as they come. Nothing is fetched ahead: the thread that does so is never told to end."""
+    for batch in dataset.iter_batches(batch_size=None, prefetch_batches=0):
+        for name, record in zip(batch["name"], batch["record"], strict=True):
+            yield {"name": str(name), "record": str(record)}
 
 
 def _pack(task: str, fetch: Callable[[str], bytes]) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from pipelines.cluster import connect
+from pipelines.cluster import connect, let_streams_end
 from pipelines.errors import BusyError
 
 
@@ -52,3 +53,30 @@ def test_a_ray_of_our_own_listens_where_it_is_told_and_shows_no_dashboard() -> N
     given.clear()
     connect(given.update, "127.0.0.1:9", num_cpus=3)
     assert given["address"] == "127.0.0.1:9" and "num_cpus" not in given
+
+
+@pytest.mark.parametrize("name", ["StreamingExecutor-dataset_1_0", "ray-data-metadata-prefetch", "iter_threaded"])
+def test_ray_is_not_shut_down_under_a_stream_that_still_runs(name: str) -> None:
+    """Given up, Ray Data's threads go on for a while; one that asks a Ray which is gone ends the process in silence."""
+    given_up, seen = threading.Event(), []
+
+    def step() -> None:
+        given_up.wait()
+        seen.append("last step")
+
+    thread = threading.Thread(target=step, name=name, daemon=True)
+    thread.start()
+    assert not let_streams_end(patience=0.05)
+    assert seen == []
+    threading.Timer(0.2, given_up.set).start()
+    assert let_streams_end()
+    assert (seen, thread.is_alive()) == (["last step"], False)
+
+
+def test_other_threads_are_not_waited_for() -> None:
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait, name="ray_print_logs", daemon=True)
+    thread.start()
+    assert let_streams_end(patience=0)
+    done.set()
+    thread.join()

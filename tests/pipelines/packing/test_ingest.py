@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from pipelines.archives.catalogue import SPLITS, Catalogue
 from pipelines.archives.detect import read_archive
+from pipelines.cluster import let_streams_end
 from pipelines.dataset.manifest import MANIFEST, Manifest, open_dataset
 from pipelines.errors import ArchiveError, ShardError
 from pipelines.feeding.rows import read_split
@@ -233,3 +237,20 @@ def test_own_data_is_packed_with_its_own_classes(ray_session: None, tmp_path: Pa
     train = read_split(tmp_path / "out", "train", ["nir"])
     for name, taken in zip(train.patch_ids, train.take(np.arange(13))["nir"], strict=True):
         np.testing.assert_array_equal(taken, pixels[int(name), 2])
+
+
+def test_a_stream_that_is_given_up_has_ended_before_ray_is(ray_session: None) -> None:
+    """Its threads are known by their names: under others they would not be waited for, and end the process."""
+    import ray.data
+
+    def parts() -> Iterator[Any]:
+        dataset = ray.data.range(64, override_num_blocks=64).map(lambda row: row)
+        yield from dataset.iter_batches(batch_size=None, prefetch_batches=0)
+
+    before = set(threading.enumerate())
+    with closing(parts()) as stream:
+        next(stream)
+        at_work = set(threading.enumerate()) - before
+    assert any(each.name.startswith("StreamingExecutor-") for each in at_work)
+    assert let_streams_end()
+    assert [each.name for each in at_work if each.is_alive()] in ([], ["Prefetcher"])
