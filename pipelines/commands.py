@@ -14,6 +14,8 @@ from pipelines.flags import flags_of
 from pipelines.settings import DownloadSettings, IngestSettings, SampleSettings, StatsSettings
 from pipelines.terminal import AsJson, group, progress_bar, report, tell
 
+DryRun = Annotated[bool, typer.Option("--dry-run", help="say what was understood, and pack nothing")]
+
 
 def mount(app: typer.Typer) -> None:
     """Add this room's verbs to the command line."""
@@ -51,12 +53,19 @@ def _download(settings: DownloadSettings, as_json: AsJson = False) -> None:
     report(found | {"files": [each.as_dict() for each in fetched]}, as_json, table="files")
 
 
-def _ingest(settings: IngestSettings, as_json: AsJson = False) -> None:
-    """Pack an archive into shards, in parallel."""
-    from pipelines.packing.ingest import ingest
+def _ingest(settings: IngestSettings, dry_run: DryRun = False, as_json: AsJson = False) -> None:
+    """Pack an archive into shards, in parallel; say first what was understood of it."""
+    from pipelines.archives.detect import read_archive
+    from pipelines.archives.understood import lines, understood
+    from pipelines.packing.ingest import check_missing, ingest
 
+    if dry_run:
+        catalogue = read_archive(settings)
+        check_missing(catalogue, settings.max_bad)
+        report(understood(catalogue), as_json, table="classes")
+        return
     with progress_bar("patches") as progress:
-        manifest = ingest(settings, progress)
+        manifest = ingest(settings, progress, lambda catalogue: tell("\n".join(lines(understood(catalogue)))))
     report(_dataset(settings.out, manifest), as_json)
 
 

@@ -105,13 +105,26 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def files_below(location: Location) -> Iterator[str]:
-    """Paths, relative to a folder, of all files in it and below. Links to folders are not followed: no loops."""
-    if isinstance(location, Path):
-        for folder, _, names in os.walk(location, onerror=_refuse):
-            yield from (Path(folder, name).relative_to(location).as_posix() for name in names)
-    else:
+    """Paths, relative to a folder, of all files in it and below. Links to folders are followed, and each folder is seen
+    once: under its own path where it has one, so there are no loops."""
+    if not isinstance(location, Path):
         prefix = location.path.rstrip("/") + "/"
         yield from (str(path).removeprefix(prefix) for path in location.fs.find(location.path))
+        return
+    seen: set[str] = set()
+    left = [str(location)]
+    while left:  # what links lead to comes after all that lies here, which so keeps its own path
+        links: list[str] = []
+        for start in left:
+            for folder, inner, names in os.walk(start, onerror=_refuse):
+                real = os.path.realpath(folder)
+                if real in seen:
+                    inner.clear()
+                    continue
+                seen.add(real)
+                links += (path for name in inner if Path(path := f"{folder}/{name}").is_symlink())
+                yield from (Path(folder, name).relative_to(location).as_posix() for name in names)
+        left = sorted(links)
 
 
 def _refuse(error: OSError) -> NoReturn:

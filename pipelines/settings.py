@@ -183,11 +183,13 @@ class IngestSettings(Settings):
     source: Address = Field(description="archive: a folder here, or a URL such as s3://bucket/archive")
     out: Address = Field(description="dataset folder to create, here or by URL")
     bands: str = Field(default="all", description="band set or comma list to pack")
-    names: str = Field(default="", description="comma list: bands of files that do not name them, in file order")
+    names: str = Field(default="", description="comma list: what the files' bands are called, in file order")
+    classes: str = Field(default="", description="classes in their order, A|B|C, or a file with one a line")
     subset: str = Field(default="100%", description="share of the patches (10%) or their number (5000)")
     split: Literal["auto", "official", "balanced"] = Field(
         default="auto", description="official: the archive's own; balanced: 70/15/15; auto: its own if it has one"
     )
+    validation: str = Field(default="", description="share of training (15%) to deal to a validation split that lacks")
     seed: int = Field(default=0, ge=0, description="of the subset, the balanced split and the order of packing")
     scale: float | None = Field(default=None, gt=0, description="of numbers whose files declare none, to the unit")
     offset: float | None = Field(default=None, description="of numbers whose files declare none, in the unit")
@@ -197,7 +199,7 @@ class IngestSettings(Settings):
         default=0.25, ge=0, le=1, description="share without data from which on a patch is left out"
     )
     rows_per_part: int = Field(default=256, ge=1, le=8192, description="patches in one Parquet part")
-    max_bad: float = Field(default=0.01, ge=0, le=1, description="share of unreadable patches that stops the job")
+    max_bad: float = Field(default=0.01, ge=0, le=1, description="share of bad or missing patches that stops the job")
     resume: bool = Field(default=False, description="go on with an interrupted ingest of the same source")
 
 

@@ -25,7 +25,7 @@ ALLOWED = {
 ORDER = {
     "pipelines": (
         {"drawing", "pixels"},
-        {"dataset", "tar", "synthetic"},
+        {"dataset", "tar", "synthetic", "tables"},
         {"archives", "download", "feeding", "statistics"},
         {"packing"},
     ),

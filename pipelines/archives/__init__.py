@@ -3,5 +3,5 @@
 Flows in: a folder, a tar, or a URL, and which part of it is wanted. Flows out: a `Catalogue` of patches with labels and
 splits, and how the files of a patch are read.
 
-Front: catalogue, detect, patch_files.
+Front: catalogue, detect, patch_files, understood.
 """

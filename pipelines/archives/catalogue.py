@@ -30,6 +30,8 @@ class Catalogue:
     `labels`: (rows, classes) uint8, multi-hot in the order of `label_names`.
     `unmapped`: class of the archive that has no class here, to the number of patches that had it.
     `others`: ids of patches that are well and that a subset does without.
+    `notes`: what was taken for what, assumed, or passed over, a sentence each without its full stop.
+    `several`: whether a patch may have several classes, or none.
     `checksum`: SHA-256 over the archive's tables. `root`: a folder, or the tar that holds it where `in_tar`.
     """
 
@@ -44,6 +46,8 @@ class Catalogue:
     unmapped: dict[str, int] = field(default_factory=dict)
     in_tar: bool = False
     others: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+    several: bool = True
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -55,6 +59,10 @@ class Catalogue:
     def with_splits(self, splits: NDArray[np.str_]) -> Catalogue:
         """The same patches in other splits."""
         return replace(self, rows=self.rows.assign(split=splits))
+
+    def telling(self, *notes: str) -> Catalogue:
+        """The same, with more to be told."""
+        return replace(self, notes=(*self.notes, *notes))
 
 
 def drop(dropped: Dropped, reason: str, ids: Iterable[str]) -> None:

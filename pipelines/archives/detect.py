@@ -14,8 +14,10 @@ import pandas as pd
 from pipelines.archives.bigearthnet_v1 import is_v1, read_v1
 from pipelines.archives.bigearthnet_v2 import is_v2, read_v2
 from pipelines.archives.catalogue import SPLITS, Catalogue
-from pipelines.archives.labelled import TABLE, read_labelled
-from pipelines.archives.patch_files import Layout, Told
+from pipelines.archives.labelled import read_labelled
+from pipelines.archives.mistaken import not_scenes
+from pipelines.archives.own_split import complete_split, deal_validation
+from pipelines.archives.patch_files import Layout
 from pipelines.archives.split import deal_splits
 from pipelines.archives.subset import draw_subset, parse_subset
 from pipelines.bands import SENTINEL2, parse_bands
@@ -24,14 +26,16 @@ from pipelines.errors import ArchiveError, SettingsError
 from pipelines.location import Location, locate, reach
 from pipelines.pixels.meaning import REFLECTANCE
 from pipelines.settings import IngestSettings
+from pipelines.tables.csv_cells import find_table
 
 
 def read_archive(settings: IngestSettings) -> Catalogue:
     """Find out what an archive is, and what of it is to be packed.
 
     Raises:
-        ArchiveError: no archive there, or its tables are damaged or contradict themselves.
+        ArchiveError: no archive there, its tables are damaged or contradict themselves, or too much of it is missing.
         BandError: a band is not in it.
+        LabelError: its classes cannot be meant so, or are not those that were given.
         SettingsError: there is no such subset or split.
         ServiceError: the object store does not answer.
     """
@@ -48,32 +52,35 @@ def read_archive(settings: IngestSettings) -> Catalogue:
 
 
 def _read(source: Location, settings: IngestSettings) -> Catalogue:
-    if (source / TABLE).is_file():
-        return read_labelled(source, settings.bands, _list(settings.names), told_by(settings))
+    own = find_table(source) is not None
+    kind = None if own else next((read for is_kind, read in _KINDS if is_kind(source)), None)
+    if kind is None:
+        if not own:
+            not_scenes(source)
+        return read_labelled(source, settings)
     if settings.names:
         raise SettingsError("BigEarthNet's bands have names", where="names", hint="Leave it out.")
+    if settings.classes:
+        raise SettingsError("BigEarthNet's classes are its own", where="classes", hint="Leave it out.")
     bands = parse_bands(settings.bands)
     columns = [BandColumn(name=band, size=SENTINEL2[band].size, numbers=REFLECTANCE) for band in bands]
-    layout = Layout(kind="files", bands=columns)
-    if is_v2(source):
-        return read_v2(source, layout)
-    if is_v1(source):
-        return read_v1(source, layout)
-    raise ArchiveError(
-        "no archive here",
-        where=str(source),
-        hint=f"It must hold BigEarthNet v2 or v1, or GeoTIFFs and {TABLE}; see docs/data.md.",
-    )
+    return kind(source, Layout(kind="files", bands=columns))
+
+
+_KINDS = ((is_v2, read_v2), (is_v1, read_v1))
 
 
 def _split(catalogue: Catalogue, settings: IngestSettings) -> Catalogue:
-    """The archive's own split, or one that is dealt where it has none or another was asked for."""
-    own = bool((catalogue.rows["split"] != "").all())
-    if settings.split == "official" and not own:
-        raise SettingsError("the archive has no split of its own", where="split", hint="Use --split balanced.")
-    if own and settings.split != "balanced":
-        return catalogue
-    return catalogue.with_splits(deal_splits(catalogue.labels, settings.seed))
+    """The archive's own split, made whole, or one that is dealt where it has none or another was asked for."""
+    given = catalogue.rows["split"] != ""
+    if settings.split == "official" and not given.all():
+        what = "the archive has no split of its own" if not given.any() else f"{(~given).sum()} patches have no split"
+        raise SettingsError(what, where="split", hint="Use --split balanced.")
+    if settings.split == "balanced" or not given.any():
+        dealt = catalogue.with_splits(deal_splits(catalogue.labels, settings.seed))
+        told = dealt.telling("the split was dealt at random: neighbours on the map may lie in different splits")
+        return deal_validation(told, settings.validation, settings.seed)
+    return deal_validation(complete_split(catalogue, settings.seed), settings.validation, settings.seed)
 
 
 def _subset(catalogue: Catalogue, settings: IngestSettings) -> Catalogue:
@@ -84,12 +91,3 @@ def _subset(catalogue: Catalogue, settings: IngestSettings) -> Catalogue:
     countries = pd.factorize(catalogue.rows["country"])[0]
     drawn = draw_subset(catalogue.labels, splits, size, settings.seed, within=countries)
     return replace(catalogue.take(drawn), others=frozenset(catalogue.rows["patch_id"].drop(drawn)))
-
-
-def told_by(settings: IngestSettings) -> Told:
-    """What the settings say of the files' numbers."""
-    return Told(scale=settings.scale, offset=settings.offset, nodata=settings.nodata, unit=settings.unit)
-
-
-def _list(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())

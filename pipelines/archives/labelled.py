@@ -1,239 +1,167 @@
-"""Your own data: a folder of GeoTIFFs, all bands of a patch in one file, and a table of what they show.
+"""Your own data: a folder of GeoTIFFs, and a table of what they show or a folder for each class.
 
-    FOLDER/labels.csv     file,label          one class a patch: the text as it stands
-                          file,labels         several, with | between them
-                          and, if you like, split and country
-    FOLDER/**/*.tif       any bands, any square size, any classes
+    FOLDER/labels.csv     in any of the forms of `label_table`; or none, and FOLDER/<class>/…
+    FOLDER/**/*.tif       any bands, any square size, any classes; all bands of a patch in one file, or a file a band
 
-`patch_id` may stand for `file`: it is the file's path without its ending. Bands are called what the files call them;
-where these do not say, `names` does, and else twelve are taken for BigEarthNet's.
-
-Flows in: the folder. Flows out: a `Catalogue`. The classes are those of the table, in the alphabet's order; where all
-are of BigEarthNet's 19, they are the 19.
+Flows in: the folder. Flows out: a `Catalogue`, with all that was assumed or passed over. Classes are in the alphabet's
+order, or that of a given list; where all are of BigEarthNet's 19, they are the 19.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from pipelines.archives.catalogue import SPLITS, Catalogue, Dropped, drop
-from pipelines.archives.numbers import settle
-from pipelines.archives.patch_files import Layout, Told
-from pipelines.bands import ALL_BANDS, BAND_SETS, parse_bands
-from pipelines.dataset.manifest import BandColumn
-from pipelines.errors import ArchiveError, BandError, PatchError, nearest
-from pipelines.labels import LABEL_NAMES, encode_many
-from pipelines.location import Location, fetcher, files_below
-from pipelines.pixels.raster import Raster, read_raster
+from pipelines.archives.band_names import files_layout, stack_layout
+from pipelines.archives.catalogue import Catalogue, Dropped, drop
+from pipelines.archives.mistaken import no_archive, other_kind
+from pipelines.archives.numbers import told_by, with_numbers
+from pipelines.archives.patch_files import Fetch, Layout
+from pipelines.archives.survey import look, refuse_bad, some_of
+from pipelines.errors import ArchiveError, PatchError
+from pipelines.labels import encode_many
+from pipelines.location import Location, fetcher
+from pipelines.pixels.raster import read_raster
+from pipelines.settings import IngestSettings
+from pipelines.tables.class_folders import table_of_folders
+from pipelines.tables.class_names import Classes, name_classes
+from pipelines.tables.csv_cells import TABLE, find_table
+from pipelines.tables.file_names import match_names, nearest_name, stem_of
+from pipelines.tables.image_files import Images, images_in
+from pipelines.tables.label_table import HINT, LabelTable, read_table
 
-TABLE = "labels.csv"
-SEPARATOR = "|"
-
-NOTHING_TOLD = Told()
-
-_ENDINGS = (".tif", ".tiff")
-_LOOKED_AT = 64  # files from which bands and size are told
-_TAKEN = ("patch_id", "country", "crs", "x", "y", "labels")  # columns of a part beside its bands
-_HINT = f"Give {TABLE} the columns file and label, or file and labels (with {SEPARATOR} between them)."
+__all__ = ["TABLE", "read_labelled"]
 
 
-def read_labelled(source: Location, bands: str, names: Sequence[str], told: Told = NOTHING_TOLD) -> Catalogue:
-    """Read the table, and look at some files for their bands and size.
-
-    Args:
-        source: the folder.
-        bands: the band set to pack; where files do not name their bands, a list of as many names them all.
-        names: what the bands of such files are, in file order; empty where nothing was said.
-        told: what the files' numbers mean, where they do not say.
+def read_labelled(source: Location, settings: IngestSettings) -> Catalogue:
+    """Read the table or the folders' names, find the files, and look at some of them.
 
     Raises:
-        ArchiveError: the table is missing or contradicts itself, or no file can be read.
+        ArchiveError: there is neither; the table contradicts itself; or too many files are missing or cannot be read.
+        LabelError: see `name_classes`; or a class would have no patch left, as its files are missing.
         BandError: the files' bands have no names and none were given, or a band is not among them.
+        SettingsError: the given list of classes cannot be read.
         ServiceError: the object store does not answer.
     """
-    path = source / TABLE
-    table = _read_table(path)
+    fetch = fetcher(source)
+    path = find_table(source)
+    images = images_in(source, _band_counter(fetch))
+    table = read_table(path) if path else table_of_folders(images.places)
+    if table is None:
+        raise no_archive(source, images.others)
+    where = str(path or source)
     dropped: Dropped = {}
-    files = _match_files(table, source, dropped)
-    table = table.loc[files.notna()]
-    files = files.dropna()
-    if table.empty:
-        raise ArchiveError("no file of the table is there", where=str(path), hint=_HINT)
-    labels, label_names = _encode(table, path)
+    labels, label_names, more = name_classes(table.rows["labels"].tolist(), settings.classes, where)
+    found, notes = _match(table, images, dropped)
+    _check_missing(table, found, labels, images, settings.max_bad, where)
+    there = found.notna().to_numpy()
     rows = pd.DataFrame(
         {
-            "patch_id": [file.rsplit(".", 1)[0] for file in files],
-            "place": files.to_numpy(),
-            "split": table["split"].to_numpy() if "split" in table else "",
-            "country": table["country"].to_numpy() if "country" in table else "",
+            "patch_id": [_id_of(name, images) for name in found[there]],
+            "place": [images.places[name] for name in found[there]],
+            "split": table.rows["split"].to_numpy()[there],
+            "country": table.rows["country"].to_numpy()[there],
         },
         dtype=str,
     )
+    layout, told = _layout(source, images, rows["place"].tolist(), settings, fetch)
+    encoded = encode_many(pa.array(labels, pa.list_(pa.string())), label_names)
     return Catalogue(
         kind="labelled folder",
         root=source,
-        layout=_layout(source, list(files), bands, names, told),
+        layout=layout,
         rows=rows,
-        labels=labels,
+        labels=encoded[there],
         label_names=label_names,
-        checksum=hashlib.sha256(path.read_bytes()).hexdigest(),
+        checksum=hashlib.sha256(path.read_bytes() if path else _listing(table)).hexdigest(),
         dropped=dropped,
+        notes=(*table.notes, *more, *images.notes, *notes, *told),
+        several=table.several,
     )
 
 
-def _read_table(path: Location) -> pd.DataFrame:
-    """Columns file, labels (lists), and split and country where they are."""
-    table = _read_cells(path)
-    columns = [str(column) for column in table]
-    if "file" not in columns:
-        table = table.rename(columns={"patch_id": "file"})
-    if "file" not in table or len({"label", "labels"} & set(columns)) != 1 or len(set(columns)) != len(columns):
-        raise ArchiveError(f"columns are {', '.join(columns) or 'none'}", where=str(path), hint=_HINT)
-    several = "labels" in table
-    words = table["labels" if several else "label"]
-    table["labels"] = [[part.strip() for part in text.split(SEPARATOR)] if several else [text] for text in words]
-    empty = (table["file"] == "") | table["labels"].map(lambda found: "" in found)
-    if empty.any():
-        raise ArchiveError(f"{int(empty.sum())} rows have empty cells", where=str(path), hint="Fill or remove them.")
-    if "split" in table:
-        strange = sorted(set(table["split"]) - set(SPLITS))
-        if strange:
-            raise ArchiveError(f'unknown split "{strange[0]}"', where=str(path), hint=nearest(strange[0], SPLITS))
-    return table
+def _band_counter(fetch: Fetch) -> Callable[[str], int]:
+    def bands_in(file: str) -> int:
+        try:
+            return len(read_raster(fetch(file)).pixels)
+        except (PatchError, OSError):
+            return 0
+
+    return bands_in
 
 
-def _read_cells(path: Location) -> pd.DataFrame:
-    """All cells as text without space around it."""
-    reader = csv.reader(io.StringIO(_text_of(path), newline=""), skipinitialspace=True, strict=True)
-    rows: list[list[str]] = []
-    try:
-        for row in filter(None, reader):
-            if rows and len(row) != len(rows[0]):
-                what = f"line {reader.line_num} has {len(row)} cells, the first has {len(rows[0])}"
-                raise ArchiveError(what, where=str(path), hint='Put quotes around names with commas: "a, b".')
-            rows.append([cell.strip() for cell in row])
-    except csv.Error as error:
-        what = f"line {reader.line_num} cannot be read ({error})"
-        raise ArchiveError(what, where=str(path), hint=_HINT) from None
-    return pd.DataFrame(rows[1:], columns=rows[0] if rows else [], dtype=str)
+def _id_of(name: str, images: Images) -> str:
+    """A patch is called as its file is on the disk, without the ending."""
+    return name if images.endings else images.places[name].rpartition(".")[0]
 
 
-def _text_of(path: Location) -> str:
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise ArchiveError("not a table in UTF-8", where=str(path), hint="Save it as CSV in UTF-8.") from None
+def _listing(table: LabelTable) -> bytes:
+    """What a table would say, where folders say it."""
+    lines = (f"{name},{names[0]}" for name, names in zip(table.rows["stem"], table.rows["labels"], strict=True))
+    return "\n".join(sorted(lines)).encode()
 
 
-def _match_files(table: pd.DataFrame, source: Location, dropped: Dropped) -> pd.Series[str]:
-    """The path of each row's file, missing where there is none; what has no pair is counted.
+def _match(table: LabelTable, images: Images, dropped: Dropped) -> tuple[pd.Series[str], list[str]]:
+    """The patch of each row by its name, missing where there is none; what has no pair is counted."""
+    stems = table.rows["stem"].tolist()
+    matched, notes = match_names([images.names.get(stem, stem) for stem in stems], images.places)
+    found = pd.Series(matched, dtype=object)
+    drop(dropped, "missing file", sorted(stem for stem, name in zip(stems, matched, strict=True) if name is None))
+    drop(dropped, "no row in the table", sorted(_id_of(name, images) for name in set(images.places) - set(matched)))
+    return found, notes
+
+
+def _check_missing(
+    table: LabelTable, found: pd.Series[str], labels: Classes, images: Images, max_bad: float, where: str
+) -> None:
+    """See that few enough files are missing, and that no class goes with them.
 
     Raises:
-        ArchiveError: a name is out of the folder, or two rows or two files are of one patch.
+        ArchiveError: more than `max_bad` of all, or all of a class.
     """
-    there: dict[str, str] = {}
-    for file in sorted(files_below(source)):
-        stem, dot, ending = file.rpartition(".")
-        if f"{dot}{ending}".lower() in _ENDINGS:
-            if stem in there:
-                raise ArchiveError(f"{there[stem]} and {file} are one patch", where=str(source), hint="Keep one.")
-            there[stem] = file
-    stems = table["file"].map(_stem)
-    twice = stems[stems.duplicated()]
-    if len(twice):
-        raise ArchiveError(f"{twice.iloc[0]} has two rows", where=str(source / TABLE), hint="Keep one row a file.")
-    files = stems.map(there)
-    drop(dropped, "missing file", sorted(stems[files.isna()]))
-    drop(dropped, "no row in the table", sorted(set(there) - set(stems)))
-    return files
-
-
-def _stem(file: str) -> str:
-    """A file's path below the folder without its ending, however the table writes it."""
-    path = file.replace("\\", "/").removeprefix("./")
-    if path.startswith("/") or ".." in path.split("/"):
-        raise ArchiveError(f"{file} is not in the folder", where=TABLE, hint="Name files by their path below it.")
-    return path.rsplit(".", 1)[0] if path.lower().endswith(_ENDINGS) else path
-
-
-def _encode(table: pd.DataFrame, path: Location) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
-    found = sorted({name for names in table["labels"] for name in names})
-    known = LABEL_NAMES if set(found) <= set(LABEL_NAMES) else tuple(found)
-    if len(known) < 2:
-        raise ArchiveError(f'all patches are "{known[0]}"', where=str(path), hint="Add patches of another class.")
-    return encode_many(pa.array(table["labels"].tolist(), pa.list_(pa.string())), known), known
-
-
-def _layout(source: Location, files: list[str], bands: str, names: Sequence[str], told: Told) -> Layout:
-    """What most of some files, from all over the folder, have in common."""
-    fetch = fetcher(source)
-    forms: Counter[tuple[tuple[int, ...], tuple[str, ...] | None]] = Counter()
-    seen: list[Raster] = []
-    for file in sorted(files)[:: -(-len(files) // _LOOKED_AT)]:
-        try:
-            raster = read_raster(fetch(file))
-        except (PatchError, OSError):
-            continue
-        forms[raster.pixels.shape, raster.names] += 1
-        seen.append(raster)
-    if not forms:
-        raise ArchiveError("none of the files can be read", where=str(source), hint="They must be GeoTIFFs.")
-    ((count, height, width), described), _ = forms.most_common(1)[0]
-    if height != width:
+    gone = found.isna().to_numpy()
+    missing = table.rows["file"][gone].tolist()
+    if not missing:
+        if table.rows.empty:
+            raise ArchiveError("no file of the table is there", where=where, hint=HINT)
+        return
+    there = {name for names, lost in zip(labels, gone, strict=True) if not lost for name in names}
+    lost = sorted({name for names in labels for name in names} - there)
+    nearest = nearest_name(stem_of(missing[0]), list(images.places))
+    beside = f", and nearest to it lies {images.places[nearest]}" if nearest else ""
+    if gone.all():
+        if images.others and not images.places:
+            raise other_kind(images.others, where)
         raise ArchiveError(
-            f"images are {width}×{height} px", where=str(source), hint="Cut them to squares of one size."
+            f"no file of the table is there: it wants {missing[0]}{beside}",
+            where=where,
+            hint=f"Name files by their path below the folder. {HINT}",
         )
-    if described and names and tuple(names) != described:
-        said = f"the files call their bands {', '.join(described)}"
-        raise BandError(said, where="names", hint="Leave it out, and choose by these names with --bands.")
-    known = described or tuple(names) or _names_for(count, bands)
-    _check_names(known, count)
-    chosen = known if _listed(bands) == known else parse_bands(bands, known)
-    given = [] if described else list(known)
-    alike = [raster for raster in seen if raster.pixels.shape[0] == count and (raster.names or known) == known]
-    places = [known.index(band) for band in chosen]
-    files_bands = [
-        {band: told.of(raster.band(place)) for band, place in zip(chosen, places, strict=True)} for raster in alike
-    ]
-    numbers = settle(files_bands, told)
-    columns = [BandColumn(name=band, size=height, numbers=numbers.encodings[band]) for band in chosen]
-    return Layout(
-        kind="stack", bands=columns, names=given, undeclared=numbers.undeclared, mixed=numbers.mixed, told=told
-    )
+    if lost or len(missing) > max_bad * len(found):
+        classes = f"; {', '.join(lost)} would have no patch left" if lost else ""
+        raise ArchiveError(
+            f"{len(missing)} of {len(found)} files of the table are not there, such as {missing[0]}{beside}{classes}",
+            where=where,
+            hint=f"Put them there, or take their rows out; --max-bad {max_bad:g} is the share that may be missing"
+            + (", and no class may go." if lost else "."),
+        )
 
 
-def _listed(bands: str) -> tuple[str, ...]:
-    """The names in a comma list; none where it is a set's name."""
-    return () if bands.strip() in BAND_SETS else tuple(part.strip() for part in bands.split(","))
-
-
-def _names_for(count: int, bands: str) -> tuple[str, ...]:
-    if len(_listed(bands)) == count:
-        return _listed(bands)
-    if count == len(ALL_BANDS):
-        return ALL_BANDS
-    raise BandError(
-        f"the files have {count} bands and do not name them",
-        where="bands",
-        hint=f"Name all {count} in file order, such as --bands {','.join(ALL_BANDS[:3])},….",
-    )
-
-
-def _check_names(names: Sequence[str], count: int) -> None:
-    """Names become columns of the dataset, and are chosen by comma lists."""
-    if len(names) != count:
-        raise BandError(f"{len(names)} names for {count} bands", where="names", hint="Name every band once.")
-    for name in names:
-        if names.count(name) > 1:
-            raise BandError(f'two bands are called "{name}"', where="bands", hint="Give each band a name of its own.")
-        if name in _TAKEN or name in BAND_SETS or "," in name or name != name.strip() or not name:
-            raise BandError(f'no band can be called "{name}"', where="bands", hint="Give it another name.")
+def _layout(
+    source: Location, images: Images, places: list[str], settings: IngestSettings, fetch: Fetch
+) -> tuple[Layout, list[str]]:
+    """How the patches are read, after a look at some."""
+    names = [part.strip() for part in settings.names.split(",") if part.strip()]
+    some = some_of(places)
+    if images.endings:
+        some = some[:: -(-len(some) // 16)]
+        seen = look([f"{place}{ending}" for place in some for ending in images.endings.values()], fetch)
+        layout, notes = files_layout(seen, images.endings, settings.bands, names, str(source))
+    else:
+        seen = look(some, fetch)
+        layout, notes = stack_layout(seen, settings.bands, names, str(source))
+    layout, more = with_numbers(layout, some, fetch, told_by(settings))
+    return layout, [*notes, *more, *refuse_bad(layout, some, fetch, seen, len(places), settings.max_bad)]

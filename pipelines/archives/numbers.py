@@ -12,51 +12,81 @@ is with Sentinel-2, whose processing baseline 04.00 added 1,000 (ESA, Sentinel-2
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.archives.patch_files import Told
-from pipelines.errors import SettingsError
+from pipelines.archives.patch_files import Fetch, Layout, Told, find_patch, said
+from pipelines.errors import PatchError, SettingsError
 from pipelines.pixels.encoding import Measured
 from pipelines.pixels.judge import BASELINE_OFFSET
 from pipelines.pixels.meaning import KINDS, Encoding, Kind, Line
+from pipelines.settings import IngestSettings
+
+_LOOKED_AT = 64
+"""Patches, at most."""
 
 _ORDINARY = 20_000
 """Numbers whose median is beyond this are no reflectance × 10,000, and nothing is suspected of them."""
 
 
-@dataclass(frozen=True)
-class Numbers:
-    """What some files have in common, by band.
-
-    `undeclared`: whether files may declare nothing. `mixed`: whether some do and some do not. `notes`: what is odd.
-    """
-
-    encodings: dict[str, Encoding]
-    undeclared: bool
-    mixed: bool
-    notes: tuple[str, ...] = ()
+def told_by(settings: IngestSettings) -> Told:
+    """What the settings say of the files' numbers."""
+    return Told(scale=settings.scale, offset=settings.offset, nodata=settings.nodata, unit=settings.unit)
 
 
-def settle(files: Sequence[Mapping[str, Measured]], told: Told) -> Numbers:
-    """Find the encoding that all files can be brought to.
+def with_numbers(layout: Layout, places: Sequence[str], fetch: Fetch, told: Told) -> tuple[Layout, list[str]]:
+    """A layout that knows what its bands' numbers are, from some patches, and what is to be told of them.
 
     Args:
-        files: some of them, each band by name, with what is told of them.
-        told: this.
+        layout: where the bands of a patch are.
+        places: of some patches; those that cannot be read are passed over.
+        fetch: reads a file.
+        told: of the numbers.
 
     Raises:
         SettingsError: a value for no data is told that the numbers' type does not have.
+        ServiceError: the object store does not answer.
     """
-    declaring = [all(band.line for band in file.values()) for file in files]
+    layout = layout.model_copy(update={"told": told})
+    files: list[dict[str, Measured]] = []
+    for place in places[:: -(-len(places) // _LOOKED_AT) or 1]:
+        with suppress(PatchError, OSError):
+            found = find_patch(layout, place, fetch).bands
+            files.append({band.name: measured for band, measured in found.items()})
+    if not files:
+        return layout, []
     encodings = {band: _encoding([file[band] for file in files], told) for band in files[0]}
-    suspected = _suspect(files) if not any(declaring) else None
-    mixed = any(declaring) and not all(declaring)
-    return Numbers(encodings, not all(declaring), mixed, (suspected,) if suspected else ())
+    declaring = [all(band.line for band in file.values()) for file in files]
+    update = {
+        "bands": [band.model_copy(update={"numbers": encodings[band.name]}) for band in layout.bands],
+        "undeclared": not all(declaring),
+        "mixed": any(declaring) and not all(declaring),
+    }
+    return layout.model_copy(update=update), [*_told_of(files, declaring, encodings)]
+
+
+def _told_of(
+    files: Sequence[Mapping[str, Measured]], declaring: Sequence[bool], encodings: Mapping[str, Encoding]
+) -> Iterator[str]:
+    if any(declaring):
+        lines = {band.line for file in files for band in file.values() if band.line}
+        mine = {encoding.line for encoding in encodings.values()}
+        if not lines <= mine:
+            number = sum(declaring)
+            yield (
+                f"{number} of {len(files)} files looked at declare {said(lines)}: all numbers are brought to {said(mine)}"
+            )
+        if not all(declaring):
+            yield f"{declaring.count(False)} of {len(files)} files looked at declare no scale, and are taken for {said(mine)}"
+    elif suspected := _suspect(files):
+        yield suspected
+    kinds = {band.numbers.dtype for file in files for band in file.values()}
+    if np.dtype(np.float64) in kinds:
+        yield "float64 is stored as float32"
 
 
 def _encoding(bands: Sequence[Measured], told: Told) -> Encoding:

@@ -21,6 +21,7 @@ from pipelines.pixels.patch import Patch
 from pipelines.pixels.plain_tiff import Bounds
 from pipelines.pixels.raster import Raster, read_raster
 from pipelines.settings import Settings
+from pipelines.spellings import canonical_names
 
 Fetch = Callable[[str], bytes]
 """A file's bytes by its path in the archive; raises FileNotFoundError."""
@@ -55,7 +56,8 @@ class Told(Settings):
 class Layout(Settings):
     """Where a patch's bands are.
 
-    `files`: a file a band, `<place>/<patch>_<band>.tif`. `stack`: all bands in the one file that `place` names.
+    `files`: a file a band, `<place>/<patch>_<band>.tif`, or what `endings` adds to the place. `stack`: all bands in the
+    one file that `place` names.
     """
 
     kind: Literal["files", "stack"]
@@ -64,34 +66,62 @@ class Layout(Settings):
     undeclared: bool = Field(default=True, description="whether files may leave unsaid what their numbers mean")
     mixed: bool = Field(default=False, description="whether some files say it and some do not")
     told: Told = Field(default=Told(), description="of a stack's numbers")
+    renames: dict[str, str] = Field(default={}, description="what a stack's band is to be called, where not as it says")
+    endings: dict[str, str] = Field(default={}, description="band to what its file's path has after the place")
+
+
+@dataclass(frozen=True)
+class Found:
+    """The bands of one patch as its files have them, and where it lies."""
+
+    bands: dict[BandColumn, Measured]
+    crs: str
+    bounds: Bounds | None
 
 
 def read_patch(layout: Layout, place: str, fetch: Fetch) -> Patch:
-    """Read one patch.
+    """Read one patch, its numbers as the dataset has them.
 
     Raises:
         PatchError: a file is missing, damaged, or not what the layout says; `where` names the band.
         OSError, ServiceError: from `fetch`, where it is not this one file that is wrong.
     """
-    return _read_files(layout, place, fetch) if layout.kind == "files" else _read_stack(layout, place, fetch)
+    found = find_patch(layout, place, fetch)
+    if not layout.undeclared and any(measured.line is None for measured in found.bands.values()):
+        raise PatchError("no scale is declared, as the others do")
+    if all(map(_is_blank, found.bands.values())):
+        raise PatchError("all pixels are empty")
+    pixels = {band.name: store(band.numbers, measured) for band, measured in found.bands.items()}
+    nodata = max(share_of(holes_of(band.numbers, pixels[band.name])) for band in found.bands)
+    return Patch(pixels, found.crs, found.bounds, tuple(_notes(found.bands, layout)), nodata)
 
 
-def _read_files(layout: Layout, place: str, fetch: Fetch) -> Patch:
+def find_patch(layout: Layout, place: str, fetch: Fetch) -> Found:
+    """Read one patch, its numbers as its files have them, with what is told of these.
+
+    Raises:
+        PatchError, OSError, ServiceError: see `read_patch`.
+    """
+    return _find_files(layout, place, fetch) if layout.kind == "files" else _find_stack(layout, place, fetch)
+
+
+def _find_files(layout: Layout, place: str, fetch: Fetch) -> Found:
     stem = f"{place}/{place.rsplit('/', 1)[-1]}"
     found: dict[BandColumn, Measured] = {}
     crs, bounds = "", None
     for band in layout.bands:
-        raster = _fetch_raster(f"{stem}_{band.name}.tif", fetch, band.name)
+        file = place + layout.endings[band.name] if layout.endings else f"{stem}_{band.name}.tif"
+        raster = _fetch_raster(file, fetch, band.name)
         if raster.pixels.shape != (1, band.size, band.size):
             raise PatchError("wrong size", where=band.name)
-        if raster.pixels.dtype != np.uint16:
+        if not layout.endings and raster.pixels.dtype != np.uint16:
             raise PatchError("wrong type", where=band.name)
-        found[band] = raster.band(0)
+        found[band] = layout.told.of(raster.band(0))
         if len(found) == 1:
             crs, bounds = raster.crs, raster.bounds
         elif raster.crs != crs or not _same_place(raster.bounds, bounds):
             raise PatchError("bands lie in different places", where=band.name)
-    return _patch(found, crs, bounds, ())
+    return Found(found, crs, bounds)
 
 
 def _fetch_raster(file: str, fetch: Fetch, band: str = "") -> Raster:
@@ -113,26 +143,28 @@ def _same_place(one: Bounds | None, other: Bounds | None) -> bool:
     return all(abs(a - b) < _SHIFT for a, b in zip(one, other, strict=True))
 
 
-def _read_stack(layout: Layout, place: str, fetch: Fetch) -> Patch:
+def _find_stack(layout: Layout, place: str, fetch: Fetch) -> Found:
     raster = _fetch_raster(place, fetch)
-    names = list(raster.names or layout.names)
-    if len(names) != len(raster.pixels) or any(names.count(band.name) != 1 for band in layout.bands):
-        raise PatchError("wrong bands")
+    names = _names_of(layout, raster)
     if any(raster.pixels.shape[1:] != (band.size, band.size) for band in layout.bands):
         raise PatchError("wrong size")
     found = {band: layout.told.of(raster.band(names.index(band.name))) for band in layout.bands}
-    if not layout.undeclared and any(measured.line is None for measured in found.values()):
-        raise PatchError("no scale is declared, as the others do")
-    return _patch(found, raster.crs, raster.bounds, tuple(_notes(found, layout)))
+    return Found(found, raster.crs, raster.bounds)
 
 
-def _patch(found: Mapping[BandColumn, Measured], crs: str, bounds: Bounds | None, notes: tuple[str, ...]) -> Patch:
-    """A patch with its bands' numbers as the dataset has them."""
-    if all(map(_is_blank, found.values())):
-        raise PatchError("all pixels are empty")
-    pixels = {band.name: store(band.numbers, measured) for band, measured in found.items()}
-    nodata = max(share_of(holes_of(band.numbers, pixels[band.name])) for band in found)
-    return Patch(pixels, crs, bounds, notes, nodata)
+def _names_of(layout: Layout, raster: Raster) -> list[str]:
+    """What the bands of a stack are called here: by any spelling of the names that the layout has."""
+    written = list(raster.names or layout.names)
+    if not written:
+        raise PatchError("wrong bands (they have no names)")
+    if len(written) != len(raster.pixels):
+        raise PatchError(f"wrong bands ({len(raster.pixels)} for {len(written)} names)")
+    known = [layout.renames.get(name, name) for name in canonical_names(written)]
+    for names in (known, written):
+        if all(names.count(band.name) == 1 for band in layout.bands):
+            return names
+    lacking = next(band.name for band in layout.bands if known.count(band.name) != 1)
+    raise PatchError(f"wrong bands ({'two' if lacking in known else 'none'} called {lacking})")
 
 
 def _notes(found: Mapping[BandColumn, Measured], layout: Layout) -> Iterator[str]:
@@ -140,14 +172,15 @@ def _notes(found: Mapping[BandColumn, Measured], layout: Layout) -> Iterator[str
     lines = {measured.line for measured in found.values() if measured.line}
     mine = {band.numbers.line for band in layout.bands}
     if lines and not lines <= mine:
-        yield f"declared {_said(lines)}, and brought to {_said(mine)}"
+        yield f"declared {said(lines)}, and brought to {said(mine)}"
     if not lines and layout.mixed:
-        yield f"declared no scale, and taken for {_said(mine)}"
+        yield f"declared no scale, and taken for {said(mine)}"
     if any(measured.numbers.dtype == np.float64 for measured in found.values()):
         yield "float64, stored as float32"
 
 
-def _said(lines: Iterable[Line]) -> str:
+def said(lines: Iterable[Line]) -> str:
+    """Scales and offsets in words."""
     return " or ".join(sorted(map(str, lines)))
 
 

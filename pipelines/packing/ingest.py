@@ -8,15 +8,17 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
 
+import numpy as np
 from pydantic import ValidationError
 
 from pipelines.archives.catalogue import SPLITS, Catalogue, Dropped, drop
 from pipelines.archives.detect import read_archive
 from pipelines.dataset.manifest import MANIFEST, Manifest, open_dataset
-from pipelines.errors import ArchiveError, ShardError
+from pipelines.errors import ArchiveError, LabelError, ShardError
 from pipelines.files import asides, exclusive, write_whole
 from pipelines.location import Location, locate, reach, remove_tree
 from pipelines.packing.from_tar import MakeTask, Passed
@@ -29,6 +31,9 @@ from pipelines.statistics.quantiles import sample_quantiles
 Progress = Callable[[int, int], None]
 """Called with patches done and patches in all."""
 
+Show = Callable[[Catalogue], object]
+"""Called with what is about to be packed."""
+
 _PLAN = "plan.json"
 
 _DECIDE = {
@@ -38,12 +43,13 @@ _DECIDE = {
 """Settings on which the dataset hangs: an unfinished ingest is gone on with under the same ones alone."""
 
 
-def ingest(settings: IngestSettings, progress: Progress | None = None) -> Manifest:
+def ingest(settings: IngestSettings, progress: Progress | None = None, show: Show | None = None) -> Manifest:
     """Pack an archive into shards, and return the manifest.
 
     Raises:
-        ArchiveError: the archive is missing, contradictory, or too much of it is unreadable.
+        ArchiveError: the archive is missing, contradictory, or too much of it is missing or unreadable.
         BandError: a band is not in the archive.
+        LabelError: its classes cannot be meant so, or one would have no patch left.
         SettingsError: there is no such subset or split.
         ShardError: the output folder is in use by something else.
         BusyError: another process packs into it, or Ray does not come up.
@@ -51,6 +57,9 @@ def ingest(settings: IngestSettings, progress: Progress | None = None) -> Manife
         ServiceError: an object store does not answer.
     """
     catalogue = read_archive(settings)
+    check_missing(catalogue, settings.max_bad)
+    if show:
+        show(catalogue)
     plan = plan_of(settings, catalogue)
     out = locate(settings.out)
     reach(out)
@@ -99,6 +108,8 @@ def plan_of(settings: IngestSettings, catalogue: Catalogue) -> Manifest:
     """A manifest without rows: what must be the same for a resumed ingest to be the same ingest."""
     packages = ("numpy", "pyarrow", "rasterio", "ray")
     kept = settings.model_dump(include=_DECIDE)
+    kept |= {name: value for name in ("classes", "validation") if (value := getattr(settings, name))}
+    kept |= {"notes": list(catalogue.notes)} if catalogue.notes else {}
     return Manifest(
         source={"name": locate(settings.source).name, "kind": catalogue.kind, "sha256": catalogue.checksum},
         bands=catalogue.layout.bands,
@@ -176,7 +187,7 @@ def _pack(
     with closing(packed):  # one that is given up packs no further
         for name, record in packed:
             records[name] = record
-            _check_bad(records, len(catalogue), settings.max_bad)
+            _check_bad(records, catalogue, settings.max_bad)
             if progress:
                 progress(sum(each.patches for each in records.values()), len(catalogue))
     left_out: Dropped = {}
@@ -184,6 +195,7 @@ def _pack(
         missing = sorted(set(range(len(catalogue))) - passed.rows)
         drop(left_out, "missing folder", catalogue.rows["patch_id"].iloc[missing])
         drop(left_out, "no metadata row", passed.strays)
+    _check_classes(catalogue, records)
     return [records[name] for name in sorted(records)], left_out
 
 
@@ -231,11 +243,52 @@ def _has_size(path: Location, size: int) -> bool:
     return path.is_file() and path.stat().st_size == size
 
 
-def _check_bad(records: dict[str, PartRecord], patches: int, max_bad: float) -> None:
-    bad = sum(len(ids) for each in records.values() for ids in each.dropped.values())
-    if bad > max_bad * patches:
-        reasons = ", ".join(sorted({why for each in records.values() for why in each.dropped}))
+_MISSING = ("missing file", "missing folder")
+
+
+def check_missing(catalogue: Catalogue, max_bad: float) -> None:
+    """See that few enough patches of the table are missing.
+
+    Raises:
+        ArchiveError: more than `max_bad` of them.
+    """
+    gone = [patch for reason in _MISSING for patch in catalogue.dropped.get(reason, ())]
+    if len(gone) > max_bad * (len(gone) + len(catalogue) + len(catalogue.others)):
         raise ArchiveError(
-            f"{bad} of {patches} patches are unreadable ({reasons})",
-            hint=f"More than --max-bad {max_bad:g} allows. Mend the archive, or allow more.",
+            f"{len(gone)} patches of the table are not there, such as {gone[0]}",
+            where=str(catalogue.root),
+            hint=f"More than --max-bad {max_bad:g} allows. Put them there, or allow more.",
+        )
+
+
+def _check_bad(records: dict[str, PartRecord], catalogue: Catalogue, max_bad: float) -> None:
+    bad = Counter(why for each in records.values() for why, ids in each.dropped.items() for _ in ids)
+    gone = sum(len(catalogue.dropped.get(reason, ())) for reason in _MISSING)
+    if bad.total() + gone * bool(bad) <= max_bad * (len(catalogue) + gone):
+        return
+    read = sum(each.patches for each in records.values())
+    such = {why: ids[0] for each in records.values() for why, ids in each.dropped.items() if ids}
+    reasons = "; ".join(f"{why}: {number}, such as {such[why]}" for why, number in bad.most_common())
+    so_far = f"the {read} read so far of {len(catalogue)}" if read < len(catalogue) else f"{read}"
+    raise ArchiveError(
+        f"{bad.total()} of {so_far} patches are unreadable ({reasons})" + (f", and {gone} are missing" if gone else ""),
+        hint=f"More than --max-bad {max_bad:g} allows. Mend the archive, or allow more.",
+    )
+
+
+def _check_classes(catalogue: Catalogue, records: dict[str, PartRecord]) -> None:
+    """See that no class has gone with the patches that could not be read.
+
+    Raises:
+        LabelError: one has.
+    """
+    left = np.sum([each.label_counts for each in records.values()], axis=0)
+    before = catalogue.labels.sum(axis=0)
+    lost = [name for name, had, has in zip(catalogue.label_names, before, left, strict=True) if had and not has]
+    if lost and left.any():
+        reasons = ", ".join(sorted({why for why, _ in dropped}))
+        raise LabelError(
+            f"{', '.join(lost)} would have no patch left: none of theirs can be read ({reasons})",
+            where=str(catalogue.root),
+            hint="Mend these patches, or take them out of the archive's table.",
         )

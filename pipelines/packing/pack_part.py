@@ -28,6 +28,9 @@ from pipelines.settings import Settings
 
 RECORDS = ".ingest"
 
+LACKING = "more without data than --max-nodata"
+"""The one reason to leave a patch out that is no fault of its file."""
+
 
 class PartTask(Settings):
     """Patches of one split that make up one part, in order; `labels` are the positions of each one's classes.
@@ -91,7 +94,8 @@ def pack_part(task: PartTask, fetch: Fetch) -> PartRecord:
         try:
             patch = read_patch(task.layout, place, fetch)
             if patch.nodata > task.max_nodata:
-                raise PatchError(f"more than {task.max_nodata:.0%} no data")
+                dropped.setdefault(LACKING, []).append(task.patch_ids[row])
+                continue
         except PatchError as error:
             reason = f"{error.what}: {error.where}" if error.where else error.what
             dropped.setdefault(reason, []).append(task.patch_ids[row])
