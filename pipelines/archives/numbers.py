@@ -72,16 +72,14 @@ def with_numbers(layout: Layout, places: Sequence[str], fetch: Fetch, told: Told
 def _told_of(
     files: Sequence[Mapping[str, Measured]], declaring: Sequence[bool], encodings: Mapping[str, Encoding]
 ) -> Iterator[str]:
+    of = f"of {len(files)} files looked at"
     if any(declaring):
         lines = {band.line for file in files for band in file.values() if band.line}
         mine = {encoding.line for encoding in encodings.values()}
         if not lines <= mine:
-            number = sum(declaring)
-            yield (
-                f"{number} of {len(files)} files looked at declare {said(lines)}: all numbers are brought to {said(mine)}"
-            )
+            yield f"{sum(declaring)} {of} declare {said(lines)}: all numbers are brought to {said(mine)}"
         if not all(declaring):
-            yield f"{declaring.count(False)} of {len(files)} files looked at declare no scale, and are taken for {said(mine)}"
+            yield f"{declaring.count(False)} {of} declare no scale, and are taken for {said(mine)}"
     elif suspected := _suspect(files):
         yield suspected
     kinds = {band.numbers.dtype for file in files for band in file.values()}

@@ -22,7 +22,7 @@ from pipelines.errors import ArchiveError, LabelError, ShardError
 from pipelines.files import asides, exclusive, write_whole
 from pipelines.location import Location, locate, reach, remove_tree
 from pipelines.packing.from_tar import MakeTask, Passed
-from pipelines.packing.pack_part import RECORDS, PartRecord, PartTask
+from pipelines.packing.pack_part import LACKING, RECORDS, PartRecord, PartTask
 from pipelines.packing.ray_job import pack_files, pack_tar
 from pipelines.packing.tally import tally
 from pipelines.settings import IngestSettings
@@ -263,6 +263,7 @@ def check_missing(catalogue: Catalogue, max_bad: float) -> None:
 
 def _check_bad(records: dict[str, PartRecord], catalogue: Catalogue, max_bad: float) -> None:
     bad = Counter(why for each in records.values() for why, ids in each.dropped.items() for _ in ids)
+    del bad[LACKING]
     gone = sum(len(catalogue.dropped.get(reason, ())) for reason in _MISSING)
     if bad.total() + gone * bool(bad) <= max_bad * (len(catalogue) + gone):
         return
@@ -286,9 +287,9 @@ def _check_classes(catalogue: Catalogue, records: dict[str, PartRecord]) -> None
     before = catalogue.labels.sum(axis=0)
     lost = [name for name, had, has in zip(catalogue.label_names, before, left, strict=True) if had and not has]
     if lost and left.any():
-        reasons = ", ".join(sorted({why for why, _ in dropped}))
+        reasons = ", ".join(sorted({why for each in records.values() for why in each.dropped}))
         raise LabelError(
-            f"{', '.join(lost)} would have no patch left: none of theirs can be read ({reasons})",
+            f"{', '.join(lost)} would have no patch left: none of theirs is kept ({reasons})",
             where=str(catalogue.root),
             hint="Mend these patches, or take them out of the archive's table.",
         )

@@ -24,6 +24,9 @@ _TAR_CPUS = 0.5
 _TAR_BLOCK = 1 << 20
 """Less than a part: each is handed to a packer when it is cut, not when 128 MiB of them have come together."""
 
+AT_HOME = 3
+"""Parts that are packed here, one after the other, before a Ray would have started: a small set's three splits."""
+
 
 class Packed(NamedTuple):
     """A part that is committed: its name, see `PartTask.name`, and its record."""
@@ -33,13 +36,15 @@ class Packed(NamedTuple):
 
 
 def pack_files(tasks: list[PartTask], root: Location) -> Generator[Packed]:
-    """Make parts from files below `root`, as many at once as there are CPUs.
+    """Make parts from files below `root`, as many at once as there are CPUs; a few of them without Ray.
 
     Raises:
         BusyError: see `ray_cluster`.
         StorageError, ServiceError: see `pack_part`.
     """
-    if not tasks:
+    if len(tasks) <= AT_HOME:
+        for task in tasks:
+            yield Packed(task.name, pack_part(task, fetcher(root)))
         return
     with ray_cluster(), own_errors():
         import ray.data

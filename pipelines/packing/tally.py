@@ -32,8 +32,8 @@ def tally(plan: Manifest, records: list[PartRecord], left_out: dict[str, list[st
     by_split = {split: [record for record in records if record.split == split and record.part] for split in SPLITS}
     measured = by_split["train"] or [record for record in records if record.part]
     if not measured:
-        reasons = "; ".join(f"{reason}: {len(ids)}" for reason, ids in dropped.items())
-        raise ArchiveError(f"no patch could be packed ({reasons})", hint="Check the archive's files, or allow more.")
+        told = "; ".join(f"{reason}: {len(ids)}" for reason, ids in dropped.items())
+        raise ArchiveError(f"no patch could be packed ({told})", hint="Check the archive's files, or allow more.")
     return plan.model_copy(
         update={
             "splits": {split: [record.part for record in found] for split, found in by_split.items()},

@@ -32,7 +32,7 @@ BRIGHT = 1.6
 
 _TOO_DARK, _TOO_BRIGHT = 1 / 8, 3.0
 _FAR = 20.0
-_ALIKE = math.log(2.2)
+_ALIKE = math.log(1.9)
 _BANDS_ALIKE = 0.8  # of the bands, whose factors must lie so close together
 _ROUGHLY = 4.0  # what a usual factor may be off by: one patch is darker than the mean, another brighter
 _FACTORS = {1e4: "reflectance from 0 to 1", 1e2: "percent", 1e4 / 255: "8 bits", 1e-4: "reflectance × 100 million"}
@@ -40,12 +40,13 @@ _FACTORS = {1e4: "reflectance from 0 to 1", 1e2: "percent", 1e4 / 255: "8 bits",
 
 @dataclass(frozen=True)
 class _Band:
-    """One band: the median and least number that came; and the quantiles of those that were expected."""
+    """One band: the median and least number that came; and quantiles of those that were expected."""
 
     median: float
     least: float
     low: float
     middle: float
+    bright: float
     high: float
 
     @property
@@ -91,8 +92,8 @@ def judge(pixels: Mapping[str, NDArray[Any]], known: Mapping[str, Known]) -> lis
 
 def _band(numbers: NDArray[Any], known: Known) -> _Band:
     there = numbers[~np.isnan(numbers)] if numbers.dtype.kind == "f" else numbers
-    low, middle, high = (known.quantiles[name] for name in ("0.1", "50", "99.9"))
-    return _Band(float(np.median(there)), float(there.min()), low, middle, max(high, low + 1e-9))
+    low, middle, bright, high = (known.quantiles[name] for name in ("0.1", "50", "99", "99.9"))
+    return _Band(float(np.median(there)), float(there.min()), low, middle, bright, max(high, low + 1e-9))
 
 
 def _factors(bands: Mapping[str, _Band]) -> NDArray[np.float64] | None:
@@ -111,10 +112,10 @@ def _impossible(bands: Mapping[str, _Band], factors: NDArray[np.float64] | None)
         return 2 * sum(foreign) > len(bands)
     if factors.max() < 1 / _FAR or factors.min() > _FAR:
         return True
-    outside = sum(band.outside for band in bands.values())
-    apart = np.quantile(np.abs(np.log(factors / np.median(factors))), _BANDS_ALIKE)
-    beyond = not _TOO_DARK < np.median(factors) < _TOO_BRIGHT
-    return len(bands) > 2 and beyond and bool(apart <= _ALIKE) and 2 * outside >= len(bands)
+    middle = float(np.median(factors))
+    alike = len(bands) > 2 and np.quantile(np.abs(np.log(factors / middle)), _BANDS_ALIKE) <= _ALIKE
+    bright = 2 * sum(band.median > band.bright for band in bands.values()) >= len(bands)
+    return bool(alike) and (middle < _TOO_DARK or (middle > _TOO_BRIGHT and bright))
 
 
 def _refusal(bands: Mapping[str, _Band], factors: NDArray[np.float64] | None) -> PatchError:

@@ -201,7 +201,7 @@ def test_bad_uploads_are_left_out_of_an_archive_too(name: str, tmp_path: Path) -
 
 def test_more_or_fewer_bands_than_names_are_wrong() -> None:
     for bands in (2, 4):
-        assert reason(UNNAMED, stack_of(ones(bands=bands), None), "a.tif") == "wrong bands"
+        assert reason(UNNAMED, stack_of(ones(bands=bands), None), "a.tif") == f"wrong bands ({bands} for 3 names)"
 
 
 def test_files_that_cannot_be_opened_are_left_out_by_what_the_system_says(tmp_path: Path) -> None:

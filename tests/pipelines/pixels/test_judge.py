@@ -1,0 +1,117 @@
+"""Numbers are judged by what a model was trained on: the patch as a whole, and not band by band."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from pipelines.bands import ALL_BANDS
+from pipelines.errors import PatchError
+from pipelines.pixels.judge import judge
+from pipelines.pixels.meaning import QUANTILES, Known
+from pipelines.pixels.patch import read_stack
+
+LEVELS = dict(zip(ALL_BANDS, (400, 500, 750, 700, 1200, 2200, 2600, 2700, 2900, 2900, 1900, 1100), strict=True))
+"""About the medians of BigEarthNet's land."""
+
+KNOWN = {
+    band: Known(
+        scale=1e-4,
+        unit="reflectance",
+        quantiles={"0.1": level / 40, "1": level / 12, "50": level, "99": 3 * level, "99.9": 5 * level},
+    )
+    for band, level in LEVELS.items()
+}
+
+SURFACES: dict[str, Mapping[str, float]] = {
+    "land": LEVELS,
+    "water": {band: 300 * 0.7**place for place, band in enumerate(ALL_BANDS)},
+    "snow": {band: max(9000 - 800 * place, 300) for place, band in enumerate(ALL_BANDS)},
+    "cloud": {band: 6000 + 500 * (place % 3) for place, band in enumerate(ALL_BANDS)},
+    "desert": {band: 1200 + 350 * place for place, band in enumerate(ALL_BANDS)},
+}
+
+
+def patch_of(levels: Mapping[str, float], factor: float = 1, shift: float = 0) -> dict[str, NDArray[Any]]:
+    random = np.random.default_rng(0)
+    return {
+        band: (factor * level * random.uniform(0.8, 1.2, (24, 24)) + shift).astype(np.float32)
+        for band, level in levels.items()
+    }
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+def test_no_surface_of_the_earth_is_refused(surface: str) -> None:
+    judge(patch_of(SURFACES[surface]), KNOWN)
+
+
+def test_ordinary_land_is_not_odd() -> None:
+    assert judge(patch_of(LEVELS), KNOWN) == []
+
+
+@pytest.mark.parametrize(
+    ("factor", "said"),
+    [
+        (1e-4, "reflectance from 0 to 1"),
+        (1e-2, "percent"),
+        (0.0255, "8 bits"),
+        (4.0, "times too large"),
+        (0.1, "times too small"),
+    ],
+)
+def test_another_scale_is_refused_with_the_factor(factor: float, said: str) -> None:
+    with pytest.raises(PatchError) as caught:
+        judge(patch_of(LEVELS, factor), KNOWN)
+    assert said in str(caught.value)
+    assert "the model was trained on numbers around 1,550" in str(caught.value)
+
+
+def test_radar_and_landsat_are_refused() -> None:
+    with pytest.raises(PatchError, match="around -12"):
+        judge(patch_of(dict.fromkeys(ALL_BANDS, -12.0)), KNOWN)
+    with pytest.raises(PatchError, match="times too large"):  # Collection 2: reflectance = number × 2.75e-5 − 0.2
+        judge(patch_of(LEVELS, 1e-4 / 2.75e-5, 0.2 / 2.75e-5), KNOWN)
+
+
+def test_one_dark_band_is_no_other_scale() -> None:
+    pixels = patch_of(LEVELS)
+    pixels["B09"] = np.full((24, 24), 2, np.float32)
+    judge(pixels, KNOWN)
+
+
+def test_an_offset_that_was_left_on_is_said() -> None:
+    (note,) = judge(patch_of(LEVELS, 0.3, 1000), KNOWN)
+    assert "baseline 04.00" in note
+
+
+def test_bright_pixels_are_said() -> None:
+    pixels = patch_of(LEVELS)
+    pixels["B04"][:2] = 18_000
+    assert judge(pixels, KNOWN) == ["B04 has pixels of 1.8 reflectance: cloud, snow or an error?"]
+
+
+@given(st.floats(0.7, 1.4), st.integers(0, 143))
+def test_holes_change_nothing(factor: float, holes: int) -> None:
+    pixels = patch_of(LEVELS, factor)
+    for array in pixels.values():
+        array.flat[:holes] = np.nan
+    assert judge(pixels, KNOWN) == []
+
+
+def test_numbers_of_no_unit_are_judged_by_what_they_were() -> None:
+    known = {"VV": Known(quantiles=dict(zip(QUANTILES, (-30.0, -25.0, -11.0, -4.0, 0.0), strict=True)))}
+    assert judge({"VV": np.full((4, 4), -12, np.float32)}, known) == []
+    with pytest.raises(PatchError, match=r"around 1,200"):
+        judge({"VV": np.full((4, 4), 1200, np.float32)}, known)
+
+
+def test_real_stacks_are_taken_as_they_are(real_data: Path) -> None:
+    for path in sorted(real_data.glob("stacks*/*.tif")):
+        assert read_stack(path.read_bytes(), size=120, known=KNOWN).nodata == 0
