@@ -34,7 +34,7 @@ _TOO_DARK, _TOO_BRIGHT = 1 / 8, 3.0
 _FAR = 20.0
 _ALIKE = math.log(1.9)
 _BANDS_ALIKE = 0.8  # of the bands, whose factors must lie so close together
-_ROUGHLY = 4.0  # what a usual factor may be off by: one patch is darker than the mean, another brighter
+_ROUGHLY = 2.7  # what a usual factor may be off by: one patch is darker than the mean, another brighter
 _FACTORS = {1e4: "reflectance from 0 to 1", 1e2: "percent", 1e4 / 255: "8 bits", 1e-4: "reflectance × 100 million"}
 
 
