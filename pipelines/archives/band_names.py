@@ -127,6 +127,9 @@ def _of_named(named: Sequence[Seen], given: Sequence[str]) -> tuple[tuple[str, .
     notes = []
     if len({canonical_names(order) for order in orders}) > 1:
         notes.append("files have their bands in several orders, or not the same ones, and are read by name")
+        if not given:
+            known = [band for band in _LEVEL_1C if band in called]
+            written = called = (*known, *(band for band in called if band not in known))
     other = [f"{old} for {new}" for old, new in zip(written, called, strict=True) if old != new]
     if other and not given:
         notes.append(f"names of bands taken: {', '.join(other)}")

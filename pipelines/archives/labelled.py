@@ -28,12 +28,10 @@ from pipelines.pixels.raster import read_raster
 from pipelines.settings import IngestSettings
 from pipelines.tables.class_folders import table_of_folders
 from pipelines.tables.class_names import Classes, name_classes
-from pipelines.tables.csv_cells import TABLE, find_table
+from pipelines.tables.csv_cells import find_table
 from pipelines.tables.file_names import match_names, nearest_name, stem_of
 from pipelines.tables.image_files import Images, images_in
 from pipelines.tables.label_table import HINT, LabelTable, read_table
-
-__all__ = ["TABLE", "read_labelled"]
 
 
 def read_labelled(source: Location, settings: IngestSettings) -> Catalogue:
@@ -53,6 +51,8 @@ def read_labelled(source: Location, settings: IngestSettings) -> Catalogue:
     if table is None:
         raise no_archive(source, images.others)
     where = str(path or source)
+    if table.rows.empty:
+        raise ArchiveError("no file of the table is there: it has no rows", where=where, hint=HINT)
     dropped: Dropped = {}
     labels, label_names, more = name_classes(table.rows["labels"].tolist(), settings.classes, where)
     found, notes = _match(table, images, dropped)
@@ -125,8 +125,6 @@ def _check_missing(
     gone = found.isna().to_numpy()
     missing = table.rows["file"][gone].tolist()
     if not missing:
-        if table.rows.empty:
-            raise ArchiveError("no file of the table is there", where=where, hint=HINT)
         return
     there = {name for names, lost in zip(labels, gone, strict=True) if not lost for name in names}
     lost = sorted({name for names in labels for name in names} - there)

@@ -255,7 +255,7 @@ def check_missing(catalogue: Catalogue, max_bad: float) -> None:
     gone = [patch for reason in _MISSING for patch in catalogue.dropped.get(reason, ())]
     if len(gone) > max_bad * (len(gone) + len(catalogue) + len(catalogue.others)):
         raise ArchiveError(
-            f"{len(gone)} patches of the table are not there, such as {gone[0]}",
+            f"{len(gone)} of {len(gone) + len(catalogue)} patches of the table are not there, such as {gone[0]}",
             where=str(catalogue.root),
             hint=f"More than --max-bad {max_bad:g} allows. Put them there, or allow more.",
         )
@@ -270,9 +270,10 @@ def _check_bad(records: dict[str, PartRecord], catalogue: Catalogue, max_bad: fl
     read = sum(each.patches for each in records.values())
     such = {why: ids[0] for each in records.values() for why, ids in each.dropped.items() if ids}
     reasons = "; ".join(f"{why}: {number}, such as {such[why]}" for why, number in bad.most_common())
-    so_far = f"the {read} read so far of {len(catalogue)}" if read < len(catalogue) else f"{read}"
+    so_far = f"after {read} were read: " if read < len(catalogue) else ""
+    missing = f", and {gone} are missing" if gone else ""
     raise ArchiveError(
-        f"{bad.total()} of {so_far} patches are unreadable ({reasons})" + (f", and {gone} are missing" if gone else ""),
+        f"{bad.total()} of {len(catalogue)} patches are unreadable ({so_far}{reasons}){missing}",
         hint=f"More than --max-bad {max_bad:g} allows. Mend the archive, or allow more.",
     )
 

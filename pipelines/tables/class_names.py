@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pipelines.errors import LabelError, SettingsError, nearest, shown
+from pipelines.errors import ArchiveError, LabelError, SettingsError, nearest, shown
 from pipelines.labels import LABEL_NAMES
 from pipelines.tables.label_table import SEPARATOR
 
@@ -35,8 +35,8 @@ def name_classes(labels: Classes, given: str, where: str) -> tuple[Classes, tupl
         where: the table or folder, for messages.
 
     Raises:
-        LabelError: a class is not in the given list, or there is but one; or names seem to be of one class, or one of
-            several classes.
+        LabelError: a class is not in the given list; or names seem to be of one class, or one of several classes.
+        ArchiveError: there is but one class, or none.
         SettingsError: the given list cannot be read.
     """
     counts = Counter(name for names in labels for name in names)
@@ -49,7 +49,7 @@ def name_classes(labels: Classes, given: str, where: str) -> tuple[Classes, tupl
     known = LABEL_NAMES if counts and counts.keys() <= set(LABEL_NAMES) else tuple(sorted(counts, key=_order))
     if len(known) < 2:
         what = f'all patches are "{known[0]}"' if known else "no patch has a class"
-        raise LabelError(what, where=where, hint="Add patches of another class, or name all with --classes.")
+        raise ArchiveError(what, where=where, hint="Add patches of another class, or name all with --classes.")
     return labels, known, notes
 
 

@@ -67,7 +67,7 @@ def match_names(wanted: Sequence[str], there: Iterable[str]) -> tuple[list[str |
             notes.append(f"{len(pairs)} files were found {how}: {name} is {found[name]}")
     for name in wanted:
         if name not in found and (name.startswith("/") or _DRIVE.match(name)):
-            raise _outside(name)
+            raise _outside(f"{name}.tif")
     return [found.get(name) for name in wanted], notes
 
 

@@ -22,7 +22,7 @@ from pipelines.tables.file_names import ENDINGS, OTHER_KINDS
 
 _STRAY = "._"
 _BAND = re.compile(
-    r"(?P<head>.*[_\-. ]|)(?P<band>(?:SR_)?B(?:0?[1-9]|1[0-2]|8A)|red|green|blue|nir|swir[12]?)"
+    r"(?P<head>.*?[_\-. ]|)(?P<band>(?:SR_)?B(?:0?[1-9]|1[0-2]|8A)|red|green|blue|nir|swir[12]?)"
     r"(?P<grid>[_-](?:[126]0)m)?",
     re.IGNORECASE,
 )

@@ -13,10 +13,10 @@ import pytest
 
 from pipelines.archives.catalogue import SPLITS, Catalogue
 from pipelines.archives.detect import read_archive
-from pipelines.archives.labelled import TABLE
 from pipelines.errors import ArchiveError, BandError, SettingsError
 from pipelines.location import locate
 from pipelines.settings import IngestSettings
+from pipelines.tables.csv_cells import TABLE
 from tests.fakes import geotiff
 from tests.pipelines.archives.archive_suite import facts_of
 
@@ -80,7 +80,7 @@ def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
             read_catalogue(tmp_path / name)
 
 
-@pytest.mark.parametrize("bands", ["B04,B8", "", "B04,B04", "rgb,B08", "B10"])
+@pytest.mark.parametrize("bands", ["B04,B13", "", "B04,B04", "rgb,B08", "B10"])
 def test_bands_that_are_not_there_are_refused(archive: Path, bands: str) -> None:
     with pytest.raises(BandError):
         read_catalogue(archive, bands=bands)

@@ -10,11 +10,13 @@ import pytest
 
 from pipelines.archives.catalogue import Catalogue
 from pipelines.archives.detect import read_archive
-from pipelines.archives.labelled import TABLE
+from pipelines.archives.patch_files import read_patch
 from pipelines.bands import ALL_BANDS
 from pipelines.errors import ArchiveError, BandError, SettingsError
 from pipelines.labels import LABEL_NAMES, decode_labels
+from pipelines.location import fetcher
 from pipelines.settings import IngestSettings
+from pipelines.tables.csv_cells import TABLE
 from tests.fakes import geotiff
 from tests.pipelines.archives.archive_suite import ArchiveSuite, Content, Kind, Made, Sizes, check
 
@@ -73,10 +75,6 @@ def test_several_classes_with_commas_in_their_names(folder: Path) -> None:
 
 def test_all_19_are_kept_when_the_labels_are_of_the_19(folder: Path) -> None:
     assert read_catalogue(table(folder, "file,label", "a,Pastures")).label_names == LABEL_NAMES
-    assert read_catalogue(table(folder, "file,label", "a,Pastures", "b,pastures")).label_names == (
-        "Pastures",
-        "pastures",
-    )
 
 
 WRITTEN = {
@@ -90,6 +88,14 @@ WRITTEN = {
     "other endings": ("file,label", "a.TIF,oak", "b.tif,ash"),
     "text that other readers take for nothing": ("file,label", "a,NA", "b,null"),
     "numbers": ("file,label", "a,1", "b,01"),
+    "semicolons": ("file;label", "a.tif;oak", "b.TIFF;ash"),
+    "tabs": ("file\tlabel", "a.tif\toak", "b.TIFF\tash"),
+    "capitals": ("File,LABEL", "a.tif,oak", "b.TIFF,ash"),
+    "empty cells at the end": ("file,label,,", "a.tif,oak,,", "b.TIFF,ash", ",,,"),
+    "full paths of elsewhere": ("file,label", "D:\\set\\a.tif,oak", "/data/b.TIFF,ash"),
+    "other case": ("file,label", "A.TIF,oak", "B,ash"),
+    "names from before they were converted": ("file,label", "a.jp2,oak", "b.png,ash"),
+    "an index of pandas": (",file,label", "0,a.tif,oak", "1,b.TIFF,ash"),
 }
 
 
@@ -109,7 +115,6 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "no file column": (("name,label", "a,oak"), "columns are name, label"),
     "label and labels": (("file,label,labels", "a,oak,oak"), "columns are file, label, labels"),
     "column twice": (("file,label,label", "a,oak,ash"), "columns are file, label, label"),
-    "semicolons": (("file;label", "a;oak"), "columns are file;label"),
     "no rows": (("file,label",), "no file of the table is there"),
     "no file of it": (("file,label", "x,oak", "y,ash"), "no file of the table is there"),
     "comma without quotes": (("file,label", "a,Beaches, dunes, sands"), "line 2 has 4 cells, the first has 2. Put quo"),
@@ -122,8 +127,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "row twice": (("file,label", "a,oak", "b,ash", "a,oak"), "a has two rows"),
     "row twice with another ending": (("file,label", "a.tif,oak", "b,ash", "./a.TIFF,ash"), "a has two rows"),
     "patch in two splits": (("file,label,split", "a,oak,train", "b,ash,train", "a,oak,test"), "a has two rows"),
-    "unknown split": (("file,label,split", "a,oak,trian", "b,ash,test"), '"trian". Did you mean "train"?'),
-    "empty split": (("file,label,split", "a,oak,", "b,ash,test"), 'unknown split ""'),
+    "unknown split": (("file,label,split", "a,oak,trian", "b,ash,test"), '"trian" in line 2. Did you mean "train"?'),
     "out of the folder": (("file,label", "a,oak", "../x.tif,ash"), "../x.tif is not in the folder"),
     "out of it again": (("file,label", "a,oak", "deep/../../x.tif,ash"), "deep/../../x.tif is not in the folder"),
     "out of it as Windows writes it": (("file,label", "a,oak", "..\\x.tif,ash"), "..\\x.tif is not in the folder"),
@@ -154,28 +158,29 @@ def test_two_files_of_one_name_are_refused(folder: Path) -> None:
         read_catalogue(table(folder, "file,label", "a,oak", "b,ash"))
 
 
-def test_links_are_followed_to_files_and_not_to_folders(folder: Path, tmp_path: Path) -> None:
+def test_links_are_followed_and_no_folder_is_seen_twice(folder: Path, tmp_path: Path) -> None:
     write_tiff(tmp_path / "elsewhere" / "e.tif")
     (folder / "e.tif").symlink_to(tmp_path / "elsewhere" / "e.tif")
     (folder / "deep" / "up").symlink_to(folder)
     (folder / "self").symlink_to(folder / "self")
+    (folder / "again").symlink_to(folder / "deep")
     (folder / "more").symlink_to(tmp_path / "elsewhere")
-    catalogue = read_catalogue(table(folder, "file,label", "a,oak", "b,ash", "e,oak", "more/e,oak", "deep/up/a,oak"))
-    assert sorted(catalogue.rows["patch_id"]) == ["a", "b", "e"]
-    assert catalogue.dropped["missing file"] == ["deep/up/a", "more/e"]
-    assert catalogue.dropped["no row in the table"] == ["deep/d", "deep/er/c"]
+    (tmp_path / "elsewhere" / "back").symlink_to(folder)
+    catalogue = read_catalogue(table(folder, "file,label", "a,oak", "b,ash", "e,oak", "more/e,oak"))
+    assert sorted(catalogue.rows["patch_id"]) == ["a", "b", "e", "more/e"]
+    assert catalogue.dropped == {"no row in the table": ["deep/d", "deep/er/c"]}
 
 
 def test_files_that_describe_their_bands_need_no_names(folder: Path) -> None:
     source = table(folder, "file,label", "a,oak", "b,ash")
     layout = read_catalogue(source).layout
-    assert [(band.name, band.size) for band in layout.bands] == [("red", 8), ("green", 8), ("nir", 8)]
+    assert [(band.name, band.size) for band in layout.bands] == [("B04", 8), ("B03", 8), ("B08", 8)]
     assert layout.names == []
-    assert [band.name for band in read_catalogue(source, bands="nir,red").layout.bands] == ["nir", "red"]
+    assert [band.name for band in read_catalogue(source, bands="nir,red").layout.bands] == ["B08", "B04"]
     assert read_catalogue(source, names="red,green,nir").layout == layout
     with pytest.raises(BandError, match='unknown band "blue"'):
         read_catalogue(source, bands="blue")
-    with pytest.raises(BandError, match="the files call their bands red, green, nir"):
+    with pytest.raises(BandError, match="the files call their bands red, green, nir, and B08 is another of them"):
         read_catalogue(source, names="nir,green,red")
 
 
@@ -188,7 +193,7 @@ def unnamed(tmp_path: Path) -> Path:
 
 
 def test_bands_without_names_must_be_named(unnamed: Path) -> None:
-    for bands in ("all", "rgb", "B04,B03", "B04"):
+    for bands in ("all", "rgb-nir", "B04,B03", "B04"):
         with pytest.raises(BandError, match=r"have 3 bands and do not name them\. Name all 3 in file order"):
             read_catalogue(unnamed, bands=bands)
 
@@ -204,9 +209,9 @@ def test_one_band_is_not_called_after_a_set(tmp_path: Path) -> None:
 
 def test_bands_are_named_by_a_list_of_as_many_or_apart_from_the_choice(unnamed: Path) -> None:
     layout = read_catalogue(unnamed, bands="nir, red ,green").layout
-    assert ([band.name for band in layout.bands], layout.names) == (["nir", "red", "green"],) * 2
+    assert ([band.name for band in layout.bands], layout.names) == (["B08", "B04", "B03"],) * 2
     layout = read_catalogue(unnamed, names="nir,red,green", bands="green,nir").layout
-    assert ([band.name for band in layout.bands], layout.names) == (["green", "nir"], ["nir", "red", "green"])
+    assert ([band.name for band in layout.bands], layout.names) == (["B03", "B08"], ["B08", "B04", "B03"])
     layout = read_catalogue(unnamed, names="B02,B03,B04", bands="rgb").layout
     assert [band.name for band in layout.bands] == ["B04", "B03", "B02"]
 
@@ -229,6 +234,62 @@ def test_names_that_cannot_be_told_apart_later_are_refused(unnamed: Path, settin
     assert said in str(caught.value)
 
 
+def test_a_set_that_has_as_many_bands_names_them(unnamed: Path) -> None:
+    catalogue = read_catalogue(unnamed, bands="rgb")
+    assert [band.name for band in catalogue.layout.bands] == catalogue.layout.names == ["B04", "B03", "B02"]
+    assert "bands have no names and were taken in the order of rgb: B04,B03,B02" in catalogue.notes
+
+
+def test_files_that_lack_names_among_others_are_told_and_can_be_named(folder: Path) -> None:
+    write_tiff(folder / "a.tif", 3)
+    write_tiff(folder / "deep" / "d.tif", 3)
+    source = table(folder, "file,label", "a,oak", "b,ash", "deep/d,oak", "deep/er/c,ash")
+    said = r"2 of 4 files do not name their bands \(.*a\.tif.*\)\. .* --names B04,B03,B08\."
+    with pytest.raises(BandError, match=said):
+        read_catalogue(source)
+    layout = read_catalogue(source, names="B04,B03,B08").layout
+    assert ([band.name for band in layout.bands], layout.names) == (["B04", "B03", "B08"],) * 2
+
+
+def test_names_rename_bands_that_have_others(tmp_path: Path) -> None:
+    """By their names, so that files with another order of them are renamed alike."""
+    for name, bands in (("a", ("vv", "vh", "red")), ("b", ("vv", "vh", "red")), ("c", ("red", "vh", "vv"))):
+        pixels = np.stack([np.full((8, 8), {"vv": 1, "vh": 2, "red": 3}[band], np.uint16) for band in bands])
+        (tmp_path / f"{name}.tif").write_bytes(geotiff(pixels, bands))
+    source = table(tmp_path, "file,label", "a,oak", "b,ash", "c,oak")
+    catalogue = read_catalogue(source, names="S1_VV,S1_VH,B04", bands="B04,S1_VV")
+    assert "bands renamed: vv to S1_VV, vh to S1_VH" in catalogue.notes
+    for place in catalogue.rows["place"]:
+        pixels = read_patch(catalogue.layout, place, fetcher(tmp_path)).pixels
+        assert {band: int(array[0, 0]) for band, array in pixels.items()} == {"B04": 3, "S1_VV": 1}
+    with pytest.raises(BandError, match=r"2 names for 3 bands \(vv, vh, B04\)"):
+        read_catalogue(source, names="a,b")
+
+
+def test_landsats_bands_have_the_names_of_sentinel_2s(tmp_path: Path) -> None:
+    for name in ("a.tif", "b.tif"):
+        write_tiff(tmp_path / name, [f"SR_B{number}" for number in range(2, 8)])
+    layout = read_catalogue(table(tmp_path, "file,label", "a,oak", "b,ash")).layout
+    assert [band.name for band in layout.bands] == ["B02", "B03", "B04", "B8A", "B11", "B12"]
+
+
+def test_a_file_a_band_has_its_own_size(tmp_path: Path) -> None:
+    for patch in ("a", "b"):
+        for ending, size in (("B04_10m", 12), ("B11_20m", 6), ("B02_10m", 12)):
+            write_tiff(tmp_path / patch / f"T33_{ending}.tif", 1, size)
+    catalogue = read_catalogue(table(tmp_path, "file,label", "a,oak", "b/T33,ash"))
+    assert [(band.name, band.size) for band in catalogue.layout.bands] == [("B02", 12), ("B04", 12), ("B11", 6)]
+    assert labels_of(catalogue) == {"a": ("oak",), "b": ("ash",)}
+    patch = read_patch(catalogue.layout, "b/T33_", fetcher(tmp_path))
+    assert {band: array.shape for band, array in patch.pixels.items()} == {
+        "B02": (12, 12),
+        "B04": (12, 12),
+        "B11": (6, 6),
+    }
+    with pytest.raises(BandError, match="the files are called by their bands"):
+        read_catalogue(tmp_path, names="x,y,z")
+
+
 @pytest.mark.parametrize("names", [("red", "red", "nir"), ("red", "crs", "nir"), ("red, far", "green", "nir")])
 def test_names_in_the_files_are_held_to_the_same(tmp_path: Path, names: Sequence[str]) -> None:
     write_tiff(tmp_path / "a.tif", names)
@@ -248,9 +309,12 @@ def test_what_most_files_are_is_what_the_others_will_be_left_out_for(folder: Pat
         write_tiff(folder / f"odd{number}.tif", size=16)
     (folder / "broken.tif").write_bytes(b"II*\0")
     lines = ("a,oak", "b,ash", "deep/d,oak", "deep/er/c,ash", "odd0,oak", "odd1,ash", "odd2,ash", "broken,oak")
-    catalogue = read_catalogue(table(folder, "file,label", *lines))
+    with pytest.raises(ArchiveError, match=r"4 patches of 8 cannot be read .*odd0\.tif \(16×16 px\).* 8×8 px \(4\)"):
+        read_catalogue(table(folder, "file,label", *lines), max_bad=0.49)
+    catalogue = read_catalogue(folder, max_bad=0.5)
     assert {band.size for band in catalogue.layout.bands} == {8}
     assert len(catalogue) == 8
+    assert any("4 patches of 8 cannot be read and will be left out" in note for note in catalogue.notes)
 
 
 def test_folder_of_files_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
@@ -276,8 +340,9 @@ def test_real_stacks(real_data: Path) -> None:
 
 def test_real_eurosat(real_data: Path) -> None:
     source = real_data / "eurosat-ms"
-    with pytest.raises(BandError, match=r"have 13 bands and do not name them\. Name all 13 in file order"):
+    with pytest.raises(BandError, match=r"have 13 bands and do not name them\. Name all 13 in file order") as told:
         read_catalogue(source)
+    assert f"As EuroSAT has them: --names {EUROSAT};" in told.value.hint
     catalogue = read_catalogue(source, bands=EUROSAT)
     check(catalogue)
     assert (len(catalogue), catalogue.dropped, len(catalogue.label_names)) == (700, {}, 10)
@@ -286,6 +351,19 @@ def test_real_eurosat(real_data: Path) -> None:
     assert [(band.name, band.size) for band in catalogue.layout.bands] == [(name, 64) for name in EUROSAT.split(",")]
     chosen = read_catalogue(source, names=EUROSAT, bands="rgb").layout
     assert ([band.name for band in chosen.bands], chosen.names) == (["B04", "B03", "B02"], EUROSAT.split(","))
+
+
+def test_real_eurosat_as_it_is_published(real_data: Path, tmp_path: Path) -> None:
+    """A folder a class, in folders that hold nothing else, and no table."""
+    inner = tmp_path / "EuroSAT_MS" / "tif"
+    inner.mkdir(parents=True)
+    for folder in (each for each in (real_data / "eurosat-ms").iterdir() if each.is_dir()):
+        (inner / folder.name).symlink_to(folder)
+    catalogue = read_catalogue(tmp_path, names=EUROSAT)
+    tabled = read_catalogue(real_data / "eurosat-ms", names=EUROSAT)
+    assert (catalogue.label_names, catalogue.layout) == (tabled.label_names, tabled.layout)
+    assert labels_of(catalogue) == {f"EuroSAT_MS/tif/{name}": labels for name, labels in labels_of(tabled).items()}
+    assert "no labels.csv: a folder a class" in catalogue.notes
 
 
 def test_names_are_for_files_that_have_none(real_data: Path) -> None:

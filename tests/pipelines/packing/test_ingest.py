@@ -232,10 +232,10 @@ def test_own_data_is_packed_with_its_own_classes(ray_session: None, tmp_path: Pa
     (source / "labels.csv").write_text("\n".join(["file,label,split", *table]))
     manifest = run(source, tmp_path / "out", max_bad=0.03)
     assert manifest.dropped == {"wrong size": ["0"]}
-    assert (manifest.label_names, manifest.band_names) == (["ash", "oak"], ("red", "green", "nir"))
+    assert (manifest.label_names, manifest.band_names) == (["ash", "oak"], ("B04", "B03", "B08"))
     assert {split: manifest.rows(split) for split in SPLITS} == {"train": 13, "validation": 13, "test": 13}
-    train = read_split(tmp_path / "out", "train", ["nir"])
-    for name, taken in zip(train.patch_ids, train.take(np.arange(13))["nir"], strict=True):
+    train = read_split(tmp_path / "out", "train", ["B08"])
+    for name, taken in zip(train.patch_ids, train.take(np.arange(13))["B08"], strict=True):
         np.testing.assert_array_equal(taken, pixels[int(name), 2])
 
 
