@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rasterio.transform import from_origin
 
 from pipelines.archives.catalogue import Catalogue
 from pipelines.archives.detect import read_archive
@@ -276,7 +277,10 @@ def test_landsats_bands_have_the_names_of_sentinel_2s(tmp_path: Path) -> None:
 def test_a_file_a_band_has_its_own_size(tmp_path: Path) -> None:
     for patch in ("a", "b"):
         for ending, size in (("B04_10m", 12), ("B11_20m", 6), ("B02_10m", 12)):
-            write_tiff(tmp_path / patch / f"T33_{ending}.tif", 1, size)
+            place = from_origin(500000, 5400000, 120 / size, 120 / size)
+            (tmp_path / patch).mkdir(exist_ok=True)
+            data = geotiff(np.ones((1, size, size), np.uint16), transform=place)
+            (tmp_path / patch / f"T33_{ending}.tif").write_bytes(data)
     catalogue = read_catalogue(table(tmp_path, "file,label", "a,oak", "b/T33,ash"))
     assert [(band.name, band.size) for band in catalogue.layout.bands] == [("B02", 12), ("B04", 12), ("B11", 6)]
     assert labels_of(catalogue) == {"a": ("oak",), "b": ("ash",)}
