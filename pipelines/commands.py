@@ -62,7 +62,10 @@ def _ingest(settings: IngestSettings, dry_run: DryRun = False, as_json: AsJson =
     if dry_run:
         catalogue = read_archive(settings)
         check_missing(catalogue, settings.max_bad)
-        report(understood(catalogue), as_json, table="classes")
+        found = understood(catalogue)
+        if not as_json:
+            typer.echo("\n".join(lines(found)))
+        report(found if as_json else {"classes": found["classes"]}, as_json, table="classes")
         return
     with progress_bar("patches") as progress:
         manifest = ingest(settings, progress, lambda catalogue: tell("\n".join(lines(understood(catalogue)))))

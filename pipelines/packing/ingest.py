@@ -35,6 +35,7 @@ Show = Callable[[Catalogue], object]
 """Called with what is about to be packed."""
 
 _PLAN = "plan.json"
+_NOTES = "notes"
 
 _DECIDE = {
     "bands", "names", "subset", "split", "seed", "rows_per_part",
@@ -109,7 +110,7 @@ def plan_of(settings: IngestSettings, catalogue: Catalogue) -> Manifest:
     packages = ("numpy", "pyarrow", "rasterio", "ray")
     kept = settings.model_dump(include=_DECIDE)
     kept |= {name: value for name in ("classes", "validation") if (value := getattr(settings, name))}
-    kept |= {"notes": list(catalogue.notes)} if catalogue.notes else {}
+    kept |= {_NOTES: list(catalogue.notes)} if catalogue.notes else {}
     return Manifest(
         source={"name": locate(settings.source).name, "kind": catalogue.kind, "sha256": catalogue.checksum},
         bands=catalogue.layout.bands,
@@ -129,7 +130,8 @@ def _finished(out: Location, plan: Manifest, settings: IngestSettings) -> Manife
     manifest = open_dataset(out)
     if not settings.resume:
         raise ShardError("folder already holds a dataset", where=str(out), hint="Choose another folder.")
-    if (manifest.source, manifest.settings) != (plan.source, plan.settings):
+    there, asked = ({key: value for key, value in each.settings.items() if key != _NOTES} for each in (manifest, plan))
+    if (manifest.source, there) != (plan.source, asked):  # notes are of no consequence, and were not always kept
         raise ShardError("folder holds another dataset", where=str(out), hint="Choose another folder.")
     if (out / RECORDS).is_dir():
         remove_tree(out / RECORDS)

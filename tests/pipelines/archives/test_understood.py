@@ -57,7 +57,7 @@ def test_a_dry_run_says_it_and_packs_nothing(folder: Path, tmp_path: Path) -> No
     command = ["data", "ingest", str(folder), str(tmp_path / "out"), "--dry-run"]
     said = CliRunner().invoke(command_line(), command)
     assert said.exit_code == 0
-    assert "left out: no row in the table 1" in said.stdout
+    assert "left out: no row in the table: 1, such as 9" in said.stdout
     assert "[bold]ash" in said.stdout
     as_json = CliRunner().invoke(command_line(), [*command, "--json"])
     assert json.loads(as_json.stdout)["patches"] == {"train": 4, "validation": 0, "test": 5}
