@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import tune.commands
 import ui.commands
 from pipelines import cluster
 from pipelines.errors import LandsweepError
+from pipelines.home import spare_home
 from pipelines.terminal import Verbs, complain, group
 
 FLOW = [
@@ -59,6 +61,7 @@ def main() -> None:
     """Entry point: exit 0 done, 2 wrong use or bad input, 1 otherwise; never a traceback for what a user can mend."""
     try:
         cluster.prepare()
+        spare_home(os.environ)
         command_line()(prog_name="landsweep")
     except LandsweepError as error:
         complain(str(error))

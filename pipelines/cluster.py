@@ -4,22 +4,23 @@ Flows in: the environment (`RAY_ADDRESS` is set by `ray job submit` and by users
 Flows out: a connected Ray for the length of a `with` block.
 
 Measured on Ray 2.60: `ray.init()` binds the network card's address unless RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 is
-set before Ray starts, and the token file it makes is readable by all; so both are done here first.
+set before Ray starts, and the token file it makes is readable by all; so both are done first (see `ray_files`). At an
+address where nobody is, it waits for more than three minutes; so somebody else asks first (see `ray_address`).
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import secrets
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from pipelines.errors import BusyError, LandsweepError
+from pipelines.ray_address import ask
+from pipelines.ray_files import make_token, shorten_sockets
 
 LOOPBACK_ENV = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
@@ -55,18 +56,24 @@ def prepare() -> None:
         os.environ.setdefault(key, value)
 
 
-def _make_token() -> None:
-    """Make Ray's token, readable by this user only, where Ray looks for it."""
-    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        if path.stat().st_mode & 0o077:
-            path.chmod(0o600)
-        return
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_hex(32))
+def check_ways() -> None:
+    """See to all that can be seen to before Ray is started or joined, within seconds: call it before anything is
+    written that a Ray which does not come would leave behind. `ray_cluster` calls it too.
+
+    Raises:
+        LandsweepError: ray was imported before `prepare` was called.
+        BusyError: see `ask`.
+        SettingsError: see `ask`, `make_token` and `shorten_sockets`.
+    """
+    address, ray = os.environ.get("RAY_ADDRESS"), sys.modules.get("ray")
+    if ray and not address and os.environ.get("RAY_AUTH_MODE") is None:
+        raise LandsweepError("ray was imported before its environment was set", hint="Call cluster.prepare() first.")
+    prepare()
+    if not address:
+        make_token(os.environ)
+        shorten_sockets(os.environ)
+    elif not (ray and ray.is_initialized()):
+        ask(address)
 
 
 @contextmanager
@@ -80,20 +87,16 @@ def ray_cluster(num_cpus: int | None = None) -> Iterator[None]:
         num_cpus: logical CPUs of a cluster started here; None takes the machine's.
 
     Raises:
-        LandsweepError: ray was imported before `prepare` was called.
-        BusyError: see `connect`.
+        LandsweepError, SettingsError: see `check_ways`.
+        BusyError: see `check_ways` and `connect`.
     """
-    address = os.environ.get("RAY_ADDRESS")
-    if "ray" in sys.modules and not address and os.environ.get("RAY_AUTH_MODE") is None:
-        raise LandsweepError("ray was imported before its environment was set", hint="Call cluster.prepare() first.")
-    prepare()
-    if not address:
-        _make_token()
+    check_ways()
     import ray
 
     if ray.is_initialized():
         yield
         return
+    address = os.environ.get("RAY_ADDRESS")
     connect(ray.init, address, num_cpus)
     _quiet_data()
     try:
