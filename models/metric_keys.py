@@ -35,7 +35,7 @@ METRICS: dict[str, Measure] = {
     "f2_micro": Measure("F2 over all decisions together", goal=True),
     "auroc_macro": Measure("mean over classes of the area under the ROC curve", goal=True),
     "lrap": Measure("label ranking average precision: by how much a patch's own classes come first", goal=True),
-    "accuracy_macro": Measure("mean over classes of the share of right decisions; equals accuracy_micro", goal=True),
+    "accuracy_macro": Measure("mean over classes of the share of right decisions", goal=True),
     "accuracy_micro": Measure("share of decisions that are right", goal=True),
     "subset_accuracy": Measure("share of patches with every class right", goal=True),
     "precision_macro": Measure("mean over classes of precision"),

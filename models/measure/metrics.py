@@ -5,8 +5,8 @@ Flows in: probabilities (rows, classes), or hard decisions, and multi-hot labels
 
 What a definition has no answer for is None: precision where nothing was predicted, recall and average precision
 where nothing was there, F where neither, ROC AUC where all rows are alike. A macro average is over the classes that
-have an answer, and `classes_scored` counts them. That is scikit-learn's `zero_division=nan`, and its averages with
-undefined classes left out.
+some row has and that have an answer, and `classes_scored` counts them. That is scikit-learn's `zero_division=nan`, and
+its averages over those classes.
 
 torchmetrics (1.9) counts the decisions, matches whole rows, and computes average precision, ROC AUC and calibration
 error. What it does otherwise than the definitions, and is therefore not asked for:
@@ -53,6 +53,7 @@ BINS = 15
 _BELOW_ONE = math.nextafter(1, 0)
 _RATIOS = ("precision", "recall", "f1", "f2", "accuracy")
 _MACRO = ("precision", "recall", "f1", "f2", "ap", "auroc")
+_COUNTED = (*_MACRO, "accuracy")
 
 
 def score(
@@ -126,7 +127,7 @@ def decision_metrics(decisions: Labels, labels: Labels) -> tuple[dict[str, float
     counts = table.numpy().reshape(classes, 5)[:, :4].astype(np.float64).T
     columns = _ratios(*counts) | {"support": counts[0] + counts[3], "predicted": counts[0] + counts[1]}
     values = {f"{key}_micro": float(ratio) for key, ratio in _ratios(*counts.sum(axis=1)).items()}
-    values |= {f"{key}_macro": _mean(columns[key]) for key in _RATIOS}
+    values |= {f"{key}_macro": _mean(columns[key][columns["support"] > 0]) for key in _RATIOS}
     values["subset_accuracy"] = float(multilabel_exact_match(found, truth, classes, validate_args=False))
     values["hamming_loss"] = float((counts[1] + counts[3]).sum() / labels.size)
     return values, columns
@@ -195,7 +196,8 @@ def _assemble(
 ) -> dict[str, Any]:
     values |= {"ap_macro": _mean(columns["ap"]), "auroc_macro": _mean(columns["auroc"])}
     result: dict[str, Any] = {key: _or_none(values.get(key, math.nan)) for key in METRICS}
-    result["classes_scored"] = {f"{key}_macro": int((~np.isnan(columns[key])).sum()) for key in _MACRO}
+    there = columns["support"] > 0
+    result["classes_scored"] = {f"{key}_macro": int((there & ~np.isnan(columns[key])).sum()) for key in _COUNTED}
     result["per_class"] = {
         name: {key: _or_none(float(columns[key][i])) for key in _MACRO}
         | {"threshold": None if thresholds is None else thresholds[i]}

@@ -32,6 +32,8 @@ from pipelines.location import Location
 
 FILE = "predictions.npz"
 
+_STORE = 'Store probabilities as "probs", or decisions as "preds", and what is true as "labels".'
+
 _NAMED = ("probs", "preds", "labels", "patch_ids", "label_names", "thresholds", "split")
 
 
@@ -80,7 +82,9 @@ def _from_arrays(arrays: dict[str, NDArray[Any]]) -> Predictions:
     for name in ("preds" if decided else "probs", "labels"):
         if name not in arrays:
             what = 'neither "probs" nor "preds"' if name == "preds" else f'no "{name}"'
-            raise PredictionsError(f"there is {what} in the file", hint=f"There are: {', '.join(arrays) or 'none'}.")
+            raise PredictionsError(
+                f"there is {what} in the file", hint=f"There are: {', '.join(arrays) or 'none'}. {_STORE}"
+            )
     probabilities = _marks("preds", arrays["preds"]).astype(np.float32) if decided else _shares("probs", arrays)
     names = _texts("label_names", arrays) if "label_names" in arrays else None
     numbered = tuple(f"class {number + 1}" for number in range(probabilities.shape[1]))
@@ -163,7 +167,8 @@ def _texts(name: str, arrays: dict[str, NDArray[Any]], axes: int = 1) -> NDArray
 
 def _check_table(name: str, found: NDArray[Any]) -> None:
     if found.ndim != 2:
-        raise PredictionsError(f'"{name}" has shape {found.shape}', hint="Its shape is (rows, classes).")
+        how = f" Of numbers of classes: `np.eye(classes)[{name}]`." if found.ndim == 1 and name != "probs" else ""
+        raise PredictionsError(f'"{name}" has shape {found.shape}', hint=f"Its shape is (rows, classes).{how}")
 
 
 def _place(place: tuple[int, ...]) -> str:

@@ -23,7 +23,7 @@ MAX_BYTES = 2 * 2**30
 
 MAX_ARRAYS = 64
 
-_AGAIN = "Write the file again with `np.savez`."
+_AGAIN = "Write the file again with `np.savez(path, probs=…, labels=…)`."
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 

@@ -77,7 +77,7 @@ def report_on(settings: ReportSettings) -> dict[str, Any]:
         "predictions": str(settings.predictions),
         "split": predictions.split,
         "patches": len(predictions),
-        "notes": [*predictions.notes, *filter(None, [unwritable(predictions.label_names)])],
+        "notes": [*predictions.notes, *filter(None, [_absent(predictions), unwritable(predictions.label_names)])],
         "out": str(settings.out),
         "files": written.files,
         "left out": written.left_out,
@@ -136,6 +136,13 @@ def measure(predictions: Predictions) -> dict[str, Any]:
     if predictions.decided:
         return score_decisions(predictions.decisions, predictions.labels, predictions.label_names)
     return score(predictions.probabilities, predictions.labels, predictions.label_names, predictions.limits.tolist())
+
+
+def _absent(predictions: Predictions) -> str:
+    """That some classes count in no macro average; nothing where all are there."""
+    there = predictions.labels.any(axis=0)
+    absent = [name for name, seen in zip(predictions.label_names, there, strict=True) if not seen]
+    return f"No patch has, so counted in no macro average: {', '.join(absent)}." if absent else ""
 
 
 def _of_split(predictions: Predictions, settings: ReportSettings) -> Predictions:

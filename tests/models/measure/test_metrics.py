@@ -66,7 +66,8 @@ def by_scikit_learn(scores: Scores, labels: Labels, thresholds: list[float]) -> 
     found = {f"{key}_micro": value for key, value in ratios(flat, decisions.ravel()).items()}
     found["ap_micro"] = sk.average_precision_score(flat, flat_scores) if flat.any() else np.nan
     for key in columns[0]:
-        values = [column[key] for column in columns if not math.isnan(column[key])]
+        there = [column[key] for column, truth in zip(columns, labels.T, strict=True) if truth.any()]
+        values = [value for value in there if not math.isnan(value)]
         found[f"{key}_macro"] = np.mean(values) if values else np.nan
     for column in columns:
         del column["accuracy"]
@@ -104,17 +105,19 @@ def test_a_single_class_is_enough(case: Case) -> None:
     check_equal(score(scores, labels, names(labels), thresholds), by_scikit_learn(scores, labels, thresholds))
 
 
-def test_macro_is_scikit_learns_with_undefined_classes_left_out() -> None:
+def test_macro_is_scikit_learns_over_the_classes_that_are_there() -> None:
     """One class never present, one never predicted, one neither, one always both."""
     labels = np.array([[0, 1, 0, 1], [0, 0, 0, 1], [0, 1, 0, 1]], np.uint8)
     decisions = np.array([[1, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 1]], np.uint8)
     found = score_decisions(decisions, labels, names(labels))
     options: Any = {"average": "macro", "zero_division": np.nan}
-    assert found["precision_macro"] == sk.precision_score(labels, decisions, **options) == 0.5
-    assert found["recall_macro"] == sk.recall_score(labels, decisions, **options) == 0.5
-    assert found["f1_macro"] == pytest.approx(sk.f1_score(labels, decisions, **options)) == pytest.approx(1 / 3)
+    there = [1, 3]
+    assert found["precision_macro"] == sk.precision_score(labels[:, there], decisions[:, there], **options) == 1
+    assert found["recall_macro"] == sk.recall_score(labels[:, there], decisions[:, there], **options) == 0.5
+    assert found["f1_macro"] == sk.f1_score(labels[:, there], decisions[:, there], **options) == 0.5
     assert [row["f1"] for row in found["per_class"].values()] == [0, 0, None, 1]
-    counted = {"precision_macro": 2, "recall_macro": 2, "f1_macro": 3, "f2_macro": 3, "ap_macro": 0, "auroc_macro": 0}
+    counted = {"precision_macro": 1, "recall_macro": 2, "f1_macro": 2, "f2_macro": 2, "ap_macro": 0, "auroc_macro": 0}
+    counted |= {"accuracy_macro": 2}
     assert found["classes_scored"] == counted
 
 
