@@ -32,10 +32,10 @@ def guess_model(formed: Formed) -> str:
 
 
 def _resnet_of(state: Mapping[str, Tensor]) -> str:
-    blocks = tuple(_count(state, rf"layer{stage}\.(\d+)\.") for stage in (1, 2, 3, 4))
+    blocks = [_count(state, rf"layer{stage}\.(\d+)\.") for stage in (1, 2, 3, 4)]
     deep = "layer1.0.conv3.weight" in state
-    layers = {(2, 2, 2, 2): "18", (3, 4, 6, 3): "50" if deep else "34", (3, 4, 23, 3): "101", (3, 8, 36, 3): "152"}
-    found = layers.get(blocks, "")
+    layers = {"2222": "18", "3463": "50" if deep else "34", "34233": "101", "38363": "152"}
+    found = layers.get("".join(map(str, blocks)), "")
     return f"resnet{found}" if found and deep == (found not in ("18", "34")) else ""
 
 

@@ -16,9 +16,9 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, FiniteFloat, field_validator
+from pydantic import Field, FiniteFloat
 
 from models.pretrained.normalisation import Normalisation
 from pipelines.errors import SettingsError
@@ -36,6 +36,8 @@ _PAIR = "img"
 
 _DEPTH = 8
 
+Above = Annotated[FiniteFloat, Field(gt=0)]
+
 
 @dataclass(frozen=True)
 class Beside:
@@ -52,16 +54,9 @@ class Sidecar(Settings):
     """What FILE.bands.json says."""
 
     bands: list[str] = Field(min_length=1, description="names of the channels, in their order")
-    scale: FiniteFloat = Field(default=1, gt=0, description="what digital numbers were divided by first, for all bands")
+    scale: Above = Field(default=1, description="what digital numbers were divided by first, for all bands")
     mean: dict[str, FiniteFloat] = Field(default={}, description="band to what was then subtracted")
-    std: dict[str, FiniteFloat] = Field(default={}, description="band to what was then divided by")
-
-    @field_validator("std")
-    @classmethod
-    def _positive(cls, values: dict[str, float]) -> dict[str, float]:
-        if wrong := [band for band, value in values.items() if value <= 0]:
-            raise ValueError(f"{wrong[0]} has {values[wrong[0]]:g}, and a deviation is above 0")
-        return values
+    std: dict[str, Above] = Field(default={}, description="band to what was then divided by")
 
 
 def sidecar_of(path: Path) -> Path:

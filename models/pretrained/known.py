@@ -36,7 +36,7 @@ SOFTCON = Normalisation(
     mean=dict(zip(LEVEL_1C, SOFTCON_MEAN, strict=True)), std=dict(zip(LEVEL_1C, SOFTCON_STD, strict=True))
 )
 TRUE_COLOUR = Normalisation(std=dict.fromkeys(RGB, 3558.0))
-EIGHT_BITS = Normalisation(std=dict.fromkeys(LEVEL_1C, 8160.0) | TRUE_COLOUR.std)
+EIGHT_BITS = Normalisation(std={**dict.fromkeys(LEVEL_1C, 8160.0), **TRUE_COLOUR.std})
 
 
 def _seasonal() -> Normalisation:

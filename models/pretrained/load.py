@@ -93,7 +93,7 @@ def load_pretrained(
         state, theirs = _read_file(path, channels)
     notes = list(theirs.notes)
     if channels and (bundle or not path.is_file()):
-        notes.append(f"{SETTING} not used, as {'a bundle says' if bundle else 'photographs have'} their own")
+        notes.append(f"{SETTING} not used: {'a bundle says its own' if bundle else 'the hub has nets of photographs'}")
     inputs, heads = _ends(net, theirs, bands)
     try:
         report = adapt(

@@ -107,7 +107,7 @@ FIXED: dict[str, Any] = {
     "epochs": 7, "metric": "f1_macro", "patience": 3, "beta": 2, "loss": {"name": "focal", "gamma": 3},
     "augment": {"mixup": 0.2}, "sampling": "weighted", "dropout": 0.1, "drop_path": 0.2, "warmup": 0.2,
     "schedule": "plateau", "plateau_patience": 2, "plateau_factor": 0.5, "clip": 2, "ema": 0.9, "precision": "bf16",
-    "accumulate": 2, "compile": True, "seed": 5,
+    "accumulate": 2, "compile": True, "seed": 5, "pretrained_bands": "rgb", "pretrained_normalisation": "theirs",
 }  # fmt: skip
 
 
