@@ -21,7 +21,7 @@ from pipelines.home import spare_home
 from pipelines.terminal import Verbs, complain, group
 
 FLOW = [
-    *("data", "models", "train", "test", "report", "explain", "export"),
+    *("data", "models", "probe", "train", "test", "report", "explain", "export"),
     *("search", "registry", "serve", "predict", "ui", "demo"),
 ]
 

@@ -1,4 +1,4 @@
-"""The verbs that train, score, report, explain and export one model, and `landsweep models`: they parse and call.
+"""The verbs that probe, train, score, report, explain and export a model, and `landsweep models`: they parse and call.
 
 Flows in: what a user typed. Flows out: calls into this room, and what they found, printed. Heavy packages are imported
 inside the verbs, so that `--help` answers at once.
@@ -15,6 +15,7 @@ from models.settings import (
     AssessSettings,
     ExplainSettings,
     ExportSettings,
+    ProbeSettings,
     ReportSettings,
     RunSettings,
     ShowSettings,
@@ -35,6 +36,7 @@ def mount(app: typer.Typer, together: Callable[[], Any]) -> None:
     zoo.command("show")(flags_of(ShowSettings, _show, arguments=("name",)))
     zoo.command("weights")(flags_of(WeightsSettings, _weights, arguments=("file",)))
     app.add_typer(zoo, name="models")
+    app.command("probe")(flags_of(ProbeSettings, _probe, config=True))
     app.command("train")(flags_of(RunSettings, _trainer(together), config=True))
     app.command("test")(flags_of(AssessSettings, _test, arguments=("source",)))
     app.command("report")(flags_of(ReportSettings, _report, arguments=("predictions",)))
@@ -86,6 +88,21 @@ def _weights(settings: WeightsSettings, as_json: AsJson = False) -> None:
     report(found if as_json else lines_of(found), as_json)
 
 
+def _probe(settings: ProbeSettings, as_json: AsJson = False) -> None:
+    """A logistic regression on frozen features, as a bundle, beside nearest neighbours: the floor for any net."""
+    from models.probe.probe import probe
+
+    found = probe(settings, tell)
+    if as_json:
+        report(found, as_json)
+        return
+    metrics, floor = found.pop("metrics"), found.pop("floor")
+    report(found, as_json)
+    split = list(metrics)[-1]
+    rows = [{"metric": key} | {name: each[split].get(key) for name, each in floor.items()} for key in metrics[split]]
+    report({split: rows}, as_json, table=split)
+
+
 def _trainer(together: Callable[[], Any]) -> Callable[..., None]:
     def train(
         settings: RunSettings,
@@ -122,6 +139,8 @@ def _test(settings: AssessSettings, as_json: AsJson = False) -> None:
     if as_json:
         report(found, as_json)
         return
+    for note in found.pop("notes", ()):
+        tell(note)
     metrics, effect = found.pop("metrics"), found.pop("calibration")
     report(found | headline(metrics), as_json)
     rows = [{"calibration": key} | {name: values[key] for name, values in effect.items()} for key in effect["with"]]

@@ -153,6 +153,32 @@ class RunSettings(TrainSettings):
     explain: Explained = EXPLAINED
 
 
+class ProbeSettings(Settings):
+    """What `landsweep probe` does: whose frozen features are taken, of which data, and where the probe is kept."""
+
+    data: Address = Field(default="", description="dataset folder, or its URL")
+    out: Path | None = Field(
+        default=None, description="folder of the run; experiments/probe_MODEL_BANDS_SEED if not given"
+    )
+    model: str = Field(
+        default="",
+        description="net whose features are taken, see `landsweep models list`; if empty that of the bundle, else "
+        "random-convolutions, which needs no weights",
+    )
+    pretrained: str = Field(
+        default="", description="its weights, which are not trained: hub (timm's), a file, or a bundle"
+    )
+    bands: str = Field(default="", description="band set, or a comma list of bands; if empty the bundle's, else all")
+    metric: Goal = Field(default="ap_macro", description="validation metric that strength and neighbours are chosen by")
+    beta: float = Field(default=1, gt=0, le=10, description="thresholds are fitted for F-beta: 1 for F1, 2 for F2")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="what kernels, and weights that are not given, draw from")
+    batch_size: int = Field(default=64, ge=1, le=65_536, description="patches at a time")
+    device: str = Field(default="auto", description="cpu, cuda, cuda:1, …; auto takes a GPU if there is one")
+    threads: int = Field(default=0, ge=0, description="CPU threads; 0 leaves torch's own choice")
+    test: bool = Field(default=True, description="score it on the test split too")
+    explain: Explained = EXPLAINED
+
+
 class ShowSettings(Settings):
     """What `landsweep models show` shows, of a model on which patches."""
 

@@ -23,6 +23,7 @@ TOGETHER = {
     ),
     "trained": (
         "tests/models/explain/test_maps.py",
+        "tests/models/probe/test_probe.py",
         "tests/models/training/test_resume.py",
         "tests/models/training/test_train.py",
     ),

@@ -29,7 +29,15 @@ ORDER = {
         {"archives", "download", "feeding", "statistics"},
         {"packing"},
     ),
-    "models": ({"nets"}, {"measure", "bundle"}, {"pretrained", "report"}, {"explain"}, {"results"}, {"training"}),
+    "models": (
+        {"nets"},
+        {"measure", "bundle"},
+        {"pretrained", "report"},
+        {"explain"},
+        {"results"},
+        {"training"},
+        {"probe"},
+    ),
 }
 """Folders of a room, from the floor up: each imports only from those before it, and from the room's own top files."""
 

@@ -15,7 +15,7 @@ import yaml
 
 from models.metric_keys import METRICS
 from models.nets.catalog import MODELS
-from models.settings import TrainSettings
+from models.settings import ProbeSettings, TrainSettings
 from pipelines.bands import SENTINEL2
 
 if TYPE_CHECKING:
@@ -144,12 +144,18 @@ def _training(config: BundleConfig) -> Iterator[str]:
     elif "study" in trial:
         number = f", number {trial['number']}" if "number" in trial else ""
         yield f"- A trial of the search `{_text(trial['study'])}`{number}"
+    if "probe" in trial:
+        yield (
+            "- A probe: a logistic regression a class on frozen features, standardised, that nobody trained for this "
+            f"data; its penalty is {trial['probe'].get('strength', 'not on record')}, chosen on validation"
+        )
     if "epoch" in trial:
         yield f"- Weights: as they were after epoch {trial['epoch']}"
     yield f"- Seed: {config.seed}"
     if config.versions:
         yield f"- Versions: {', '.join(f'{name} {version}' for name, version in config.versions.items())}"
-    settings = list(_settings(trial.get("parameters", {}), TrainSettings))
+    told = ProbeSettings if "probe" in trial else TrainSettings
+    settings = list(_settings(trial.get("parameters", {}), told))
     changed = [(f"`{name}`", value, usual, what) for name, value, usual, what in settings if value != usual]
     others = [f"{name} {value}" for name, value, usual, _ in settings if value == usual]
     if changed:

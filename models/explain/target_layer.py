@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from models.nets.landnet import SIZES
+from models.nets.random_convolutions import NAME as RANDOM
 from pipelines.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def cam_target(architecture: str, net: ReflectanceNet) -> tuple[nn.Module, Resha
         SettingsError: no layer of the net has a grid.
     """
     backbone = net.backbone
-    if architecture in SIZES:
+    if architecture in SIZES or architecture == RANDOM:
         return backbone.get_submodule("features"), None
     from models.nets.families import family
 

@@ -17,6 +17,8 @@ from torch.nn import functional
 
 from models.nets.catalog import MODELS, check_model
 from models.nets.landnet import SIZES, STRIDE, LandNet
+from models.nets.random_convolutions import NAME as RANDOM
+from models.nets.random_convolutions import RandomConvolutions
 from models.nets.recipe import Recipe
 from pipelines.bands import PATCH_SIZE, is_coarse
 from pipelines.errors import BandError, SettingsError
@@ -143,6 +145,10 @@ def plan(
     check_model(name)
     if name in SIZES:
         return Recipe(multiple=STRIDE, dropout=dropout, drop_path=drop_path, coarse_grid=coarse_grid)
+    if name == RANDOM:
+        if drop_path is not None:
+            raise SettingsError(f'"{name}" has no stochastic depth', where="drop_path", hint="Leave it out.")
+        return Recipe(dropout=dropout)
     from models.nets.families import recipe
 
     return recipe(MODELS[name].timm if name in MODELS else name, image_size, dropout=dropout, drop_path=drop_path)
@@ -181,6 +187,8 @@ def _backbone(name: str, recipe: Recipe, bands: Sequence[str], num_classes: int)
     if name in SIZES:
         rates = {"dropout": recipe.dropout, "drop_path": recipe.drop_path}
         return LandNet(coarse_channels(bands, recipe), num_classes, SIZES[name], **rates)
+    if name == RANDOM:
+        return RandomConvolutions(len(bands), num_classes, dropout=recipe.dropout)
     from models.nets.families import build
 
     return build(recipe, len(bands), num_classes)

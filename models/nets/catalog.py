@@ -32,6 +32,7 @@ MODELS: dict[str, Architecture] = {
     "landnet-s": Architecture("our own CNN for multispectral patches, small", 349_571),
     "landnet": Architecture("our own CNN for multispectral patches", 805_651),
     "landnet-l": Architecture("our own CNN for multispectral patches, large: a tenth of resnet50", 2_281_651),
+    "random-convolutions": Architecture("one layer of random kernels, pooled: the usual probe's", 86_803),
     "resnet18": Architecture("residual CNN, 18 layers (He et al. 2015)", 11_214_483, "resnet18"),
     "resnet50": Architecture("residual CNN, 50 layers (He et al. 2015)", 23_575_187, "resnet50"),
     "resnet101": Architecture("residual CNN, 101 layers (He et al. 2015)", 42_567_315, "resnet101"),

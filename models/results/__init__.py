@@ -2,5 +2,5 @@
 
 Flows in: a bundle, or the best one of a run, and a dataset. Flows out: the files of `results/`.
 
-Front: assess, explain_split, score_split.
+Front: assess, baselines, explain_split, score_split.
 """

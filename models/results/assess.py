@@ -85,7 +85,7 @@ def assessment(
     notes = list(both.notes)
     if strangers := int((rows.labels.any(axis=1) & ~labels.any(axis=1)).sum()):
         notes.append(f"{strangers:,} patches have none of the classes that are scored; saying one of them is wrong.")
-    if lacking := [name for name, there in zip(both.names, labels.any(axis=0), strict=True) if not there]:
+    if lacking := [name for name, count in zip(both.names, labels.sum(axis=0).tolist(), strict=True) if not count]:
         notes.append(f"No patch of this split has them, so that macro means are without: {', '.join(lacking)}.")
     predictions = Predictions(
         probabilities=calibration.probabilities(kept),

@@ -22,7 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -35,6 +35,8 @@ from pipelines.files import check_out, write_whole
 from pipelines.settings import Settings
 
 LOGS = "logs"
+PROBE: Literal["probe"] = "probe"
+"""What the record of a probe, which is no training run, says that it is; see `models.probe.probe`."""
 
 MAY_CHANGE = {
     "accumulate",
@@ -111,13 +113,7 @@ def begin(settings: RunSettings, folder: Path, manifest: Manifest) -> Run:
         SettingsError: something is in the folder already, or it cannot be written to.
         StorageError: the disk is full.
     """
-    check_out(folder)
-    begun = (folder / RECORD).is_file()
-    if begun and (folder / CHECKPOINTS).is_dir():
-        hint = "Go on with --resume, or name another folder with --out."
-        raise SettingsError("there is a run already", where=str(folder), hint=hint)
-    if not begun and folder.is_dir() and any(each.name != ".lock" for each in folder.iterdir()):
-        raise SettingsError("folder is not empty", where=str(folder), hint="Name another with --out.")
+    check_new(folder)
     record = Record(
         settings=settings,
         seed=settings.seed,
@@ -127,6 +123,21 @@ def begin(settings: RunSettings, folder: Path, manifest: Manifest) -> Run:
         begun=now(),
     )
     return Run(folder, record).write()
+
+
+def check_new(folder: Path) -> None:
+    """See that a run can be begun in a folder.
+
+    Raises:
+        SettingsError: there is one with bundles already, or something else, or it cannot be written to.
+    """
+    check_out(folder)
+    begun = (folder / RECORD).is_file()
+    if begun and (folder / CHECKPOINTS).is_dir():
+        hint = "Go on with --resume, or name another folder with --out."
+        raise SettingsError("there is a run already", where=str(folder), hint=hint)
+    if not begun and folder.is_dir() and any(each.name != ".lock" for each in folder.iterdir()):
+        raise SettingsError("folder is not empty", where=str(folder), hint="Name another with --out.")
 
 
 def reopen(given: RunSettings, folder: Path) -> tuple[Run, list[str]]:
@@ -161,14 +172,18 @@ def open_run(folder: Path) -> Run:
     """Read a run's record.
 
     Raises:
-        SettingsError: there is no run.
+        SettingsError: there is no run, or it is a probe.
         TrainingError: the record is damaged.
     """
     path = folder / RECORD
     if not path.is_file():
         raise SettingsError(f"no run there: {RECORD} is missing", where=str(folder), hint="Begin it without --resume.")
     try:
-        return Run(folder, Record.model_validate(json.loads(path.read_text(encoding="utf-8"))))
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(values, dict) and values.get("kind") == PROBE:
+            hint = f"Score it with `landsweep test {folder}`, or probe again with another --out."
+            raise SettingsError("a probe is fitted at once, there is nothing to resume", where=str(folder), hint=hint)
+        return Run(folder, Record.model_validate(values))
     except (ValueError, ValidationError):
         raise TrainingError("the run's record is damaged", where=str(path), hint="Restore it, or train anew.") from None
 
@@ -185,8 +200,12 @@ def settings_of(given: RunSettings, *, resume: bool) -> RunSettings:
 
 def folder_of(settings: RunSettings) -> Path:
     """Where a run is kept."""
-    plain = re.sub(r"[^A-Za-z0-9_.]+", "_", f"{settings.model}-{settings.bands}".replace("-", "_"))
-    return settings.out or Path("experiments") / f"{plain}_{settings.seed}"
+    return settings.out or Path("experiments") / plain_name(settings.model, settings.bands, settings.seed)
+
+
+def plain_name(*parts: object) -> str:
+    """What a run is called by its settings: letters, digits, dots and underscores."""
+    return re.sub(r"[^A-Za-z0-9_.]+", "_", "_".join(map(str, parts)).replace("-", "_"))
 
 
 def code_hash() -> str:

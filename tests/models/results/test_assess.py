@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -109,7 +110,7 @@ def test_no_class_in_common_is_refused(place: Place, tmp_path: Path) -> None:
 
 def test_the_whole_report_is_of_the_shared_classes(place: Place, tmp_path: Path) -> None:
     data, out = str(named(place, tmp_path, BRIGHT, CORNER)), tmp_path / "out"
-    given = {"source": place.folder / "bundle", "data": data, "out": out}
+    given: dict[str, Any] = {"source": place.folder / "bundle", "data": data, "out": out}
     told: list[str] = []
     found = score_bundle(AssessSettings(**given, explain=1), told.append)
     assert not [line for line in told if line.startswith("No ")], "all could be shown"
