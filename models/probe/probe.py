@@ -180,7 +180,7 @@ def fit_probe(
     calibration = fit_calibration(logits["validation"], choice.labels, settings.beta)
     facts = {"strength": regression.strength, "features": count}
     trial = {"probe": facts, "parameters": parameters_of(settings)}
-    config = config_of(training_settings(settings), manifest, calibration, {}).model_copy(update={"trial": trial})
+    config = config_of(training_settings(settings), manifest, calibration, {}, net).model_copy(update={"trial": trial})
     found = {split: assessment(config, logits[split], rows, settings.data, split) for split, rows in splits.items()}
     neighbours, others = floor(splits, features, choice)
     mine = {split: each.metrics for split, each in found.items() if split != "train"}

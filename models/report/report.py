@@ -140,7 +140,7 @@ def measure(predictions: Predictions) -> dict[str, Any]:
 
 def _absent(predictions: Predictions) -> str:
     """That some classes count in no macro average; nothing where all are there."""
-    there = predictions.labels.any(axis=0)
+    there = np.asarray(predictions.labels.any(axis=0))
     absent = [name for name, seen in zip(predictions.label_names, there, strict=True) if not seen]
     return f"No patch has, so counted in no macro average: {', '.join(absent)}." if absent else ""
 
