@@ -14,16 +14,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.archives.patch_files import Fetch, Layout, Told, find_patch, said
+from pipelines.bands import CIRRUS, SENTINEL2
 from pipelines.errors import PatchError, SettingsError
 from pipelines.pixels.encoding import Measured
 from pipelines.pixels.judge import BASELINE_OFFSET
-from pipelines.pixels.meaning import KINDS, Encoding, Kind, Line
+from pipelines.pixels.meaning import KINDS, REFLECTANCE, Encoding, Kind, Line
 from pipelines.settings import IngestSettings
 
 _LOOKED_AT = 64
@@ -31,6 +33,25 @@ _LOOKED_AT = 64
 
 _ORDINARY = 20_000
 """Numbers whose median is beyond this are no reflectance × 10,000, and nothing is suspected of them."""
+
+
+@dataclass(frozen=True)
+class Meant:
+    """One of the ways in which reflectance is written: its line, and between which numbers the median of land lies."""
+
+    words: str
+    line: Line
+    least: float
+    most: float
+
+    def __str__(self) -> str:
+        return self.words
+
+
+_USUAL = (
+    Meant("reflectance × 10,000", REFLECTANCE.line, 100, 6_000),
+    Meant("reflectance from 0 to 1", Line(), 0.01, 0.6),
+)
 
 
 def told_by(settings: IngestSettings) -> Told:
@@ -59,14 +80,31 @@ def with_numbers(layout: Layout, places: Sequence[str], fetch: Fetch, told: Told
             files.append({band.name: measured for band, measured in found.items()})
     if not files:
         return layout, []
-    encodings = {band: _encoding([file[band] for file in files], told) for band in files[0]}
+    assumed = _assumed(files) if told == Told(nodata=told.nodata) else None
+    encodings = {band: _encoding([file[band] for file in files], told, assumed) for band in files[0]}
     declaring = [all(band.line for band in file.values()) for file in files]
     update = {
         "bands": [band.model_copy(update={"numbers": encodings[band.name]}) for band in layout.bands],
         "undeclared": not all(declaring),
         "mixed": any(declaring) and not all(declaring),
     }
-    return layout.model_copy(update=update), [*_told_of(files, declaring, encodings)]
+    notes = [f"numbers are taken for {assumed}; if they are not, give --scale and --unit"] if assumed else []
+    return layout.model_copy(update=update), [*notes, *_told_of(files, declaring, encodings)]
+
+
+def _assumed(files: Sequence[Mapping[str, Measured]]) -> Meant | None:
+    """What numbers that say nothing are by all appearances: Sentinel-2's bands on one of the two usual scales."""
+    if not set(files[0]) <= {*SENTINEL2, CIRRUS.name} or any(band.line for file in files for band in file.values()):
+        return None
+    there = [_there(band) for file in files for band in file.values()]
+    middle = float(np.median([np.median(numbers) for numbers in there if numbers.size] or [0]))
+    return next((meant for meant in _USUAL if meant.least < middle < meant.most), None)
+
+
+def _there(band: Measured) -> NDArray[Any]:
+    """A band's numbers without those that were not measured."""
+    numbers = band.numbers if band.holes is None else band.numbers[~band.holes]
+    return numbers[~np.isnan(numbers)] if numbers.dtype.kind == "f" else numbers
 
 
 def _told_of(
@@ -87,11 +125,11 @@ def _told_of(
         yield "float64 is stored as float32"
 
 
-def _encoding(bands: Sequence[Measured], told: Told) -> Encoding:
-    line = _line([band.line for band in bands])
+def _encoding(bands: Sequence[Measured], told: Told, assumed: Meant | None) -> Encoding:
+    line = assumed.line if assumed else _line([band.line for band in bands])
     holed = any(band.holes is not None for band in bands) or told.nodata is not None
     kind = _kind(bands, line, holed)
-    reflectance = 1e-5 < line.scale < 1e-3 and not told.unit
+    reflectance = assumed or (1e-5 < line.scale < 1e-3 and not told.unit)
     return Encoding(
         dtype=kind,
         scale=line.scale,
@@ -124,11 +162,9 @@ def _kind(bands: Sequence[Measured], line: Line, holed: bool) -> Kind:
 def _fits(band: Measured, kind: Kind) -> bool:
     if kind == "float32":
         return True
-    numbers = band.numbers if band.holes is None else band.numbers[~band.holes]
-    if numbers.dtype.kind == "f":
-        numbers = numbers[~np.isnan(numbers)]
-        if not (np.rint(numbers) == numbers).all():
-            return False
+    numbers = _there(band)
+    if numbers.dtype.kind == "f" and not (np.rint(numbers) == numbers).all():
+        return False
     limits = np.iinfo(kind)
     return not numbers.size or bool(limits.min <= numbers.min() and numbers.max() <= limits.max)
 
@@ -155,10 +191,7 @@ def _suspect(files: Sequence[Mapping[str, Measured]]) -> str | None:
     """Whether numbers look as if processing baseline 04.00 had added to them: there is no dark pixel in any band."""
     if any(band.numbers.dtype.kind == "f" for file in files for band in file.values()) or len(files[0]) < 3:
         return None
-    there: list[NDArray[Any]] = [
-        band.numbers if band.holes is None else band.numbers[~band.holes] for file in files for band in file.values()
-    ]
-    there = [numbers for numbers in there if numbers.size]
+    there = [numbers for file in files for band in file.values() if (numbers := _there(band)).size]
     if not there or min(int(numbers.min()) for numbers in there) < BASELINE_OFFSET:
         return None
     if float(np.median([np.median(numbers) for numbers in there])) > _ORDINARY:

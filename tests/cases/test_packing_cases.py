@@ -3,13 +3,7 @@ what is asked here of what is read before anything is packed."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 import re
-import runpy
-import sys
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,30 +16,7 @@ from pipelines.bands import ALL_BANDS, BAND_SETS
 from pipelines.errors import InputError
 from pipelines.location import fetcher
 from pipelines.settings import IngestSettings
-
-CASES = Path(__file__).parents[3] / "shared" / "cases"
-
-Make = Callable[..., Path]
-
-
-@pytest.fixture
-def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
-    """Makes a case's input, once a test, and returns the folder that it says to ingest."""
-
-    def made(case: str) -> Path:
-        found = sorted(CASES.glob(f"{case}_*.py"))
-        if not found:
-            pytest.skip("the cases lie beside the checkout, in ../shared/cases, and are not there")
-        monkeypatch.setattr(sys, "argv", [str(found[0]), str(tmp_path)])
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of files without a place
-            runpy.run_path(str(found[0]))
-        source = re.search(r"data ingest (\S+)", printed.getvalue())
-        assert source, "the script says what to try"
-        return Path(source[1])
-
-    return made
+from tests.cases.conftest import Make
 
 
 def read(source: Path, **more: object) -> Catalogue:
