@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -18,7 +19,8 @@ from upath import UPath
 from pipelines.dataset.manifest import FORMAT_VERSION, MANIFEST, check_dataset, open_dataset
 from pipelines.dataset.part_file import join_planes, open_part, split_planes, trouble
 from pipelines.errors import BandError, ServiceError, ShardError
-from pipelines.pixels.meaning import KINDS
+from pipelines.feeding.rows import read_split
+from pipelines.pixels.meaning import KINDS, REFLECTANCE
 from tests.fakes import write_dataset
 
 
@@ -119,3 +121,21 @@ def test_missing_folder_says_how_to_make_one(tmp_path: Path) -> None:
 def test_unknown_band_is_named(shards: Path) -> None:
     with pytest.raises(BandError, match="B10"):
         open_dataset(shards).size_of("B10")
+
+
+def test_a_dataset_of_the_second_format_is_read_and_called_as_it_was(tmp_path: Path) -> None:
+    """Its manifest knows nothing of what numbers mean, and its hash is what bundles and runs know it by."""
+    folder = write_dataset(tmp_path / "data", 5, sizes={"A": 4})
+    values = json.loads((folder / MANIFEST).read_text())
+    assert values.pop("notes") == {}
+    values |= {"format": 2, "source": {"name": "old", "kind": "BigEarthNet v2"}}
+    for band in values["bands"]:
+        del band["numbers"]
+    for statistics in values["statistics"].values():
+        del statistics["quantiles"]
+    text = json.dumps(values, separators=(",", ":"), ensure_ascii=False)
+    (folder / MANIFEST).write_text(text)
+    manifest = check_dataset(folder)
+    assert manifest.hash == hashlib.sha256(text.encode()).hexdigest()
+    assert manifest.column("A").numbers == REFLECTANCE
+    assert read_split(folder, "train", ["A"]).chunks[0]["A"].dtype == np.uint16
