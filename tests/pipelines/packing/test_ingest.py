@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -243,7 +243,7 @@ def test_a_stream_that_is_given_up_has_ended_before_ray_is(ray_session: None) ->
     """Its threads are known by their names: under others they would not be waited for, and end the process."""
     import ray.data
 
-    def parts() -> Iterator[Any]:
+    def parts() -> Generator[Any]:
         dataset = ray.data.range(64, override_num_blocks=64).map(lambda row: row)
         yield from dataset.iter_batches(batch_size=None, prefetch_batches=0)
 
