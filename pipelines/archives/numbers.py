@@ -148,7 +148,10 @@ def _line(lines: Sequence[Line | None]) -> Line:
 
 
 def _kind(bands: Sequence[Measured], line: Line, holed: bool) -> Kind:
-    """The narrowest type that holds all that the files' types can hold; of types wider than any, what is there."""
+    """The narrowest type that holds what most files' type can hold; of a type wider than any, what is there.
+
+    Files of another type must fit it: one of fractions among whole numbers is more likely wrong than all the others.
+    """
     kinds = Counter(band.numbers.dtype for band in bands)
     usual = kinds.most_common(1)[0][0]
     if usual.kind == "f" or any(band.line not in (None, line) for band in bands):
@@ -156,7 +159,7 @@ def _kind(bands: Sequence[Measured], line: Line, holed: bool) -> Kind:
     allowed = KINDS[KINDS.index(usual.name) :] if usual.name in KINDS else KINDS[1:]
     if usual.name == "uint8" and holed:  # all 256 of its numbers may be data
         allowed = KINDS[1:]
-    return next(kind for kind in allowed if all(_fits(band, kind) for band in bands))
+    return next(kind for kind in allowed if all(_fits(band, kind) for band in bands if band.numbers.dtype == usual))
 
 
 def _fits(band: Measured, kind: Kind) -> bool:

@@ -379,7 +379,7 @@ class TestLabelled(ArchiveSuite):
         alone={"table": "no file of the table is there", "files": "no archive here"},
         sizes={"B09": 20, "B05": 20},
         of_band="",
-        wrong_type="pixels are fractions, not digital numbers",
+        wrong_type="pixels are fractions, and those of the other files are not",
     )
 
     @classmethod

@@ -48,6 +48,7 @@ def test_all_that_is_known_is_in_it(folder: Path) -> None:
         "labelled folder: 9 patches (train 4, validation 0, test 5), one class a patch",
         "2 classes: [bold]ash 3; oak 6",
         "bands: B04,red edge (16×16 px)",
+        "numbers: uint16",
         "left out: no row in the table: 1, such as 9",
         *(f"note: {note}" for note in found["notes"]),
     ]
