@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 
 import pandas as pd
 
@@ -17,6 +18,7 @@ TABLE = "labels.csv"
 
 _ENDINGS = (".csv", ".tsv", ".txt")
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+_EXCEL = re.compile(r"sep=([,;\t])\r?\n")
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -49,7 +51,10 @@ def read_cells(path: Location, first: frozenset[str], hint: str) -> pd.DataFrame
         ArchiveError: it is not in UTF-8, or lines have more or fewer cells than the first.
     """
     text = _text_of(path)
-    separator = _separator_of(text, first)
+    head = _EXCEL.match(text)  # says what separates, and is no line of the table
+    text = text[head.end() :] if head else text
+    separator = head[1] if head else _separator_of(text, first)
+    skipped = 1 if head else 0
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
     lines: list[int] = []
     rows: list[list[str]] = []
@@ -60,11 +65,11 @@ def read_cells(path: Location, first: frozenset[str], hint: str) -> pd.DataFrame
                 continue
             if rows and len(cells) != len(rows[0]):
                 raise ArchiveError(
-                    f"line {reader.line_num} has {len(cells)} cells, the first has {len(rows[0])}",
+                    f"line {reader.line_num + skipped} has {len(cells)} cells, the first has {len(rows[0])}",
                     where=str(path),
                     hint=f'Put quotes around names with {_SEPARATORS[separator]}: "a{separator} b".',
                 )
-            lines.append(reader.line_num)
+            lines.append(reader.line_num + skipped)
             rows.append(cells)
     except csv.Error as error:
         raise ArchiveError(f"line {reader.line_num} cannot be read ({error})", where=str(path), hint=hint) from None

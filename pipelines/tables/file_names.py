@@ -30,7 +30,7 @@ def stem_of(file: str) -> str:
     Raises:
         ArchiveError: it leads out of the folder.
     """
-    path = unicodedata.normalize("NFC", file.replace("\\", "/").removeprefix("./"))
+    path = unicodedata.normalize("NFC", file.replace("\\", "/").removeprefix("./").rstrip("/"))
     if ".." in path.split("/"):
         raise _outside(file)
     return path.rsplit(".", 1)[0] if path.lower().endswith(ENDINGS + OTHER_KINDS) else path

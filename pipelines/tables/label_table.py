@@ -5,7 +5,8 @@
     file,Forest,Water        a column a class, of 0 and 1
     file,label               several lines a file, a class in each
 
-`split` and `country` may be there, and further columns, which are not read. `patch_id` may stand for `file`.
+`split` and `country` may be there, and further columns, which are not read. Columns may be called by other words that
+people use (`filename`, `class`).
 
 Flows in: the table's cells. Flows out: a `LabelTable`, a row a file.
 """
@@ -29,7 +30,15 @@ HINT = (
     " or file and a column of 0 and 1 for each class."
 )
 
-_KNOWN = frozenset({"file", "patch_id", "label", "labels", "split", "country"})
+_KNOWN = frozenset({"file", "label", "labels", "split", "country"})
+_WORDS = {
+    "file": ("file", "filename", "file_name", "filepath", "file_path", "path", "image", "image_path", "patch_id"),
+    "label": ("label", "class", "class_name", "category"),
+    "labels": ("labels", "classes"),
+    "split": ("split", "subset", "set"),
+}
+"""A column to what it may be called, the likeliest first: that of a table is the first one that it has."""
+_FIRST = frozenset(_WORDS["file"])
 _SPLIT_WORDS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "validate", "valid", "val", "dev", "development"), "validation"),
@@ -65,11 +74,12 @@ def read_table(path: Location) -> LabelTable:
     Raises:
         ArchiveError: it lacks a column, contradicts itself, or has a cell that means nothing; the line is named.
     """
-    table = _known_columns(read_cells(path, _KNOWN, HINT), path)
+    table, renamed = _known_columns(read_cells(path, _FIRST, HINT), path)
     rows = pd.DataFrame({"file": table["file"], "stem": table["file"].map(stem_of)}, index=table.index)
     if (rows["file"] == "").any():
         raise ArchiveError(f"{int((rows['file'] == '').sum())} rows have empty cells", where=str(path), hint=_FILL)
     rows["labels"], several, notes = _labels_of(table, path)
+    notes = renamed + notes
     rows["split"] = _splits_of(table, path)
     rows["country"] = table.get("country", "")
     if rows["stem"].duplicated().any():
@@ -85,16 +95,21 @@ def read_table(path: Location) -> LabelTable:
 _FILL = "Fill or remove them."
 
 
-def _known_columns(table: pd.DataFrame, path: Location) -> pd.DataFrame:
-    """The columns that are known by name under these names, all others as they are."""
+def _known_columns(table: pd.DataFrame, path: Location) -> tuple[pd.DataFrame, list[str]]:
+    """The columns that are known under their names, all others as they are; and what is to be told of it."""
     names = [str(name) for name in table]
-    lower = [name.lower() if name.lower() in _KNOWN else name for name in names]
-    if "file" not in lower:
-        lower = ["file" if name == "patch_id" else name for name in lower]
-    titled = [name for name in lower if name]
-    if "file" not in lower or len(set(titled)) != len(titled) or {"label", "labels"} <= set(lower):
+    lower = [name.lower() for name in names]
+    known: dict[int, str] = {}
+    for column in _KNOWN:
+        words = [word for word in _WORDS.get(column, (column,)) if word in lower]
+        if words and not (column == "label" and "labels" in lower and words[0] != "label"):
+            known[lower.index(words[0])] = column
+    called = [known.get(place, name) for place, name in enumerate(names)]
+    titled = [name.lower() for name in names if name]
+    if "file" not in called or len(set(titled)) != len(titled) or {"label", "labels"} <= set(called):
         raise ArchiveError(f"columns are {', '.join(names) or 'none'}", where=str(path), hint=HINT)
-    return table.set_axis(lower, axis=1)
+    others = [f"{names[place]} as {column}" for place, column in sorted(known.items()) if lower[place] != column]
+    return table.set_axis(called, axis=1), [f"columns read: {', '.join(others)}"] if others else []
 
 
 def _labels_of(table: pd.DataFrame, path: Location) -> tuple[list[list[str]], bool, list[str]]:

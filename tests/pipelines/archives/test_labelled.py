@@ -96,6 +96,8 @@ WRITTEN = {
     "full paths of elsewhere": ("file,label", "D:\\set\\a.tif,oak", "/data/b.TIFF,ash"),
     "other case": ("file,label", "A.TIF,oak", "B,ash"),
     "names from before they were converted": ("file,label", "a.jp2,oak", "b.png,ash"),
+    "other words": ("filename,class", "a.tif,oak", "b.TIFF,ash"),
+    "what Excel puts first": ("sep=;", "file;label", "a.tif;oak", "b.TIFF;ash"),
     "an index of pandas": (",file,label", "0,a.tif,oak", "1,b.TIFF,ash"),
 }
 
@@ -112,7 +114,7 @@ def test_tables_as_people_write_them(folder: Path, form: str, newline: str) -> N
 WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "nothing": ((), "columns are none"),
     "no header": (("a.tif,oak", "b,ash"), "columns are a.tif, oak. Give labels.csv the columns file and label"),
-    "no label column": (("file,class", "a,oak"), "columns are file, class"),
+    "no label column": (("file,kind", "a,oak"), "columns are file, kind"),
     "no file column": (("name,label", "a,oak"), "columns are name, label"),
     "label and labels": (("file,label,labels", "a,oak,oak"), "columns are file, label, labels"),
     "column twice": (("file,label,label", "a,oak,ash"), "columns are file, label, label"),
