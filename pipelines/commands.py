@@ -57,7 +57,8 @@ def _ingest(settings: IngestSettings, dry_run: DryRun = False, as_json: AsJson =
     """Pack an archive into shards, in parallel; say first what was understood of it."""
     from pipelines.archives.detect import read_archive
     from pipelines.archives.understood import lines, understood
-    from pipelines.packing.ingest import check_missing, ingest
+    from pipelines.packing.ingest import ingest
+    from pipelines.packing.left_out import check_missing
 
     if dry_run:
         catalogue = read_archive(settings)

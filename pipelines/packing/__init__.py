@@ -2,5 +2,5 @@
 
 Flows in: a `Catalogue`. Flows out: parts, each committed once or not at all, and the manifest that counts every patch.
 
-Front: ingest.
+Front: ingest, left_out.
 """

@@ -8,21 +8,20 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
 
-import numpy as np
 from pydantic import ValidationError
 
 from pipelines.archives.catalogue import SPLITS, Catalogue, Dropped, drop
 from pipelines.archives.detect import read_archive
 from pipelines.dataset.manifest import MANIFEST, Manifest, open_dataset
-from pipelines.errors import ArchiveError, LabelError, ShardError
+from pipelines.errors import ShardError
 from pipelines.files import asides, exclusive, write_whole
 from pipelines.location import Location, locate, reach, remove_tree
 from pipelines.packing.from_tar import MakeTask, Passed
-from pipelines.packing.pack_part import LACKING, RECORDS, PartRecord, PartTask
+from pipelines.packing.left_out import check_bad, check_classes, check_missing
+from pipelines.packing.pack_part import RECORDS, PartRecord, PartTask
 from pipelines.packing.ray_job import pack_files, pack_tar
 from pipelines.packing.tally import tally
 from pipelines.settings import IngestSettings
@@ -189,7 +188,7 @@ def _pack(
     with closing(packed):  # one that is given up packs no further
         for name, record in packed:
             records[name] = record
-            _check_bad(records, catalogue, settings.max_bad)
+            check_bad(records, catalogue, settings.max_bad)
             if progress:
                 progress(sum(each.patches for each in records.values()), len(catalogue))
     left_out: Dropped = {}
@@ -197,7 +196,7 @@ def _pack(
         missing = sorted(set(range(len(catalogue))) - passed.rows)
         drop(left_out, "missing folder", catalogue.rows["patch_id"].iloc[missing])
         drop(left_out, "no metadata row", passed.strays)
-    _check_classes(catalogue, records)
+    check_classes(catalogue, records)
     return [records[name] for name in sorted(records)], left_out
 
 
@@ -243,56 +242,3 @@ def _committed(out: Location) -> dict[str, PartRecord]:
 
 def _has_size(path: Location, size: int) -> bool:
     return path.is_file() and path.stat().st_size == size
-
-
-_MISSING = ("missing file", "missing folder")
-
-
-def check_missing(catalogue: Catalogue, max_bad: float) -> None:
-    """See that few enough patches of the table are missing.
-
-    Raises:
-        ArchiveError: more than `max_bad` of them.
-    """
-    gone = [patch for reason in _MISSING for patch in catalogue.dropped.get(reason, ())]
-    if len(gone) > max_bad * (len(gone) + len(catalogue) + len(catalogue.others)):
-        raise ArchiveError(
-            f"{len(gone)} of {len(gone) + len(catalogue)} patches of the table are not there, such as {gone[0]}",
-            where=str(catalogue.root),
-            hint=f"More than --max-bad {max_bad:g} allows. Put them there, or allow more.",
-        )
-
-
-def _check_bad(records: dict[str, PartRecord], catalogue: Catalogue, max_bad: float) -> None:
-    bad = Counter(why for each in records.values() for why, ids in each.dropped.items() for _ in ids)
-    del bad[LACKING]
-    gone = sum(len(catalogue.dropped.get(reason, ())) for reason in _MISSING)
-    if bad.total() + gone * bool(bad) <= max_bad * (len(catalogue) + gone):
-        return
-    read = sum(each.patches for each in records.values())
-    such = {why: ids[0] for each in records.values() for why, ids in each.dropped.items() if ids}
-    reasons = "; ".join(f"{why}: {number}, such as {such[why]}" for why, number in bad.most_common())
-    so_far = f"after {read} were read: " if read < len(catalogue) else ""
-    missing = f", and {gone} are missing" if gone else ""
-    raise ArchiveError(
-        f"{bad.total()} of {len(catalogue)} patches are unreadable ({so_far}{reasons}){missing}",
-        hint=f"More than --max-bad {max_bad:g} allows. Mend the archive, or allow more.",
-    )
-
-
-def _check_classes(catalogue: Catalogue, records: dict[str, PartRecord]) -> None:
-    """See that no class has gone with the patches that could not be read.
-
-    Raises:
-        LabelError: one has.
-    """
-    left = np.sum([each.label_counts for each in records.values()], axis=0)
-    before = catalogue.labels.sum(axis=0)
-    lost = [name for name, had, has in zip(catalogue.label_names, before, left, strict=True) if had and not has]
-    if lost and left.any():
-        reasons = ", ".join(sorted({why for each in records.values() for why in each.dropped}))
-        raise LabelError(
-            f"{', '.join(lost)} would have no patch left: none of theirs is kept ({reasons})",
-            where=str(catalogue.root),
-            hint="Mend these patches, or take them out of the archive's table.",
-        )
