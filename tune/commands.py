@@ -58,12 +58,24 @@ def _runner(enter: Enter) -> Callable[..., None]:
 
 def _resumer(enter: Enter) -> Callable[..., None]:
     def resume(
-        name: str, experiments: Experiments = Path("experiments"), register: Register = True, as_json: AsJson = False
+        name: str,
+        experiments: Experiments = Path("experiments"),
+        trials: Annotated[
+            int | None,
+            typer.Option(
+                min=1, max=100_000, help="trials in all, the finished ones among them; as before if not given"
+            ),
+        ] = None,
+        register: Register = True,
+        as_json: AsJson = False,
     ) -> None:
-        """Run the trials that an interrupted search still owes."""
+        """Run the trials that an interrupted search still owes, or more than it was to have, with all it has learnt."""
         from tune.study import open_study
 
-        _search(open_study(experiments, name).settings, enter if register else None, as_json, resume=True)
+        settings = open_study(experiments, name).settings
+        if trials is not None:
+            settings = settings.model_copy(update={"trials": trials})
+        _search(settings, enter if register else None, as_json, resume=True)
 
     return resume
 

@@ -25,6 +25,7 @@ from pipelines.errors import SettingsError, StudyError
 from pipelines.files import exclusive, write_whole
 from pipelines.location import locate
 from tune.settings import Scheduler, SearchSettings
+from tune.space import distributions
 from tune.study import REASON, SETTINGS, TRIALS, Study, open_storage, open_study
 from tune.winner import drop_states, keep_winner
 
@@ -46,7 +47,7 @@ def run_search(
         SettingsError: a model is unknown or cannot be built so, or more resources are asked for than there are.
         ShardError: there is no such dataset, or a split of it is empty.
         BandError: the dataset lacks a band.
-        StudyError: the study exists already, or not yet when it is to be resumed.
+        StudyError: the study exists already, or not yet when it is to be resumed, or has drawn from other choices.
         BusyError: another process runs the same study, or Ray does not come up.
         BundleError: weights to start from are damaged.
         ServiceError: the object store, or timm's hub, does not answer.
@@ -61,6 +62,7 @@ def run_search(
     with exclusive(folder / ".lock", f'study "{settings.name}"'):
         storage = open_storage(settings, folder)
         study = _create_study(settings, storage, resume)
+        _check_choices(settings, study)
         _end_running(study, KILLED)
         write_whole(folder / SETTINGS, settings.dump_yaml())
         owed = settings.trials - open_study(settings.experiments, settings.name).finished
@@ -86,8 +88,9 @@ def _check_name(settings: SearchSettings, resume: bool) -> None:
     there = (settings.folder / SETTINGS).is_file()
     if resume and not there:
         raise StudyError("no such study", where=str(settings.folder), hint="Start it with `search run`.")
-    if there and not resume and open_study(settings.experiments, settings.name).trials:
-        hint = f"Go on with `landsweep search resume {settings.name}`, or choose another name."
+    if there and not resume and (known := open_study(settings.experiments, settings.name)).trials:
+        more = f" --trials {settings.trials}" if settings.trials > known.settings.trials else ""
+        hint = f"Go on with `landsweep search resume {settings.name}{more}`, or choose another name."
         raise StudyError("the study exists already", where=str(settings.folder), hint=hint)
 
 
@@ -104,6 +107,27 @@ def _create_study(settings: SearchSettings, storage: optuna.storages.BaseStorage
         raise StudyError(
             f'the storage has a study "{settings.name}" already', where="storage", hint="Choose another name."
         ) from None
+
+
+def _check_choices(settings: SearchSettings, study: optuna.study.Study) -> None:
+    """What a study has drawn from is what it goes on to draw from: another list would fail every trial to come."""
+    drawn = {name: each for trial in study.get_trials(deepcopy=False) for name, each in trial.distributions.items()}
+    for name, new in distributions(settings.space).items():
+        try:
+            optuna.distributions.check_distribution_compatibility(drawn.get(name, new), new)
+        except ValueError:
+            raise StudyError(
+                f"a study's choices cannot change, and those of {name} have: {_said(drawn[name])} were drawn from, "
+                f"{_said(new)} are asked for",
+                where=str(settings.folder / SETTINGS),
+                hint="Put them back, or search under another name.",
+            ) from None
+
+
+def _said(distribution: optuna.distributions.BaseDistribution) -> str:
+    if isinstance(distribution, optuna.distributions.CategoricalDistribution):
+        return ", ".join(map(str, distribution.choices))
+    return f"numbers {'evenly over their logarithm' if getattr(distribution, 'log', False) else 'evenly'}"
 
 
 def _end_running(study: optuna.study.Study, reason: str) -> None:

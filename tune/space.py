@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import BaseTrial
 
 from tune.settings import Range, Space
@@ -26,6 +27,17 @@ def _draw(space: Space, trial: BaseTrial) -> None:
     for name in ("learning_rate", "weight_decay"):
         allowed: Range = getattr(space, name)
         trial.suggest_float(name, allowed.low, allowed.high, log=allowed.log)
+
+
+def distributions(space: Space) -> dict[str, BaseDistribution]:
+    """What every parameter of the space is drawn from, by name."""
+    found: dict[str, BaseDistribution] = {
+        name: CategoricalDistribution(choices) for name, choices in space.choices.items()
+    }
+    for name in ("learning_rate", "weight_decay"):
+        allowed: Range = getattr(space, name)
+        found[name] = FloatDistribution(allowed.low, allowed.high, log=allowed.log)
+    return found
 
 
 def first_points(space: Space) -> list[dict[str, Any]]:

@@ -142,8 +142,8 @@ def measure(predictions: Predictions) -> dict[str, Any]:
 
 def _absent(predictions: Predictions) -> str:
     """That some classes count in no macro average; nothing where all are there."""
-    there = np.asarray(predictions.labels.any(axis=0))
-    absent = [name for name, seen in zip(predictions.label_names, there, strict=True) if not seen]
+    counts = predictions.labels.sum(axis=0, dtype=int).tolist()
+    absent = [name for name, count in zip(predictions.label_names, counts, strict=True) if not count]
     return f"No patch has, so counted in no macro average: {', '.join(absent)}." if absent else ""
 
 

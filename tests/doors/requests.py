@@ -159,7 +159,7 @@ class HttpTests(AskedDoorTests):
     @pytest.mark.parametrize("chunked", [False, True])
     @pytest.mark.parametrize("kind", KINDS)
     def test_a_geotiff_is_answered_whatever_its_type(self, http: httpx.Client, kind: str | None, chunked: bool) -> None:
-        headers = {} if kind is None else {"content-type": kind.encode("latin-1")}
+        headers = [] if kind is None else [(b"content-type", kind.encode("latin-1"))]
         body = stack()
         content = iter([body[:3], body[3:5], body[5:]]) if chunked else body
         answer = http.post("/v1/predict", content=content, headers=headers)

@@ -1,4 +1,4 @@
-"""A cluster's address that nobody answers at, or somebody else: said in seconds, where Ray would ask for minutes."""
+"""A cluster's address that nobody answers at, or somebody else does: said in seconds, where Ray asks for minutes."""
 
 from __future__ import annotations
 

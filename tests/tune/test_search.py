@@ -176,6 +176,31 @@ def test_same_name_twice_is_refused(searched: tuple[SearchSettings, Study, str])
         run_search(settings, Console())
 
 
+def test_more_trials_than_before_are_asked_for_by_going_on(searched: tuple[SearchSettings, Study, str]) -> None:
+    settings, _, _ = searched
+    more = settings.model_copy(update={"trials": settings.trials + 3})
+    with pytest.raises(StudyError, match=rf"landsweep search resume small --trials {more.trials}`"):
+        run_search(more, Console())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model": ["landnet-s", "landnet"]}, "those of model have: landnet were drawn from, landnet-s, landnet are"),
+        ({"batch_size": [8]}, "those of batch_size have: "),
+        ({"weight_decay": Range(low=0.0, high=0.2)}, "numbers evenly over their logarithm were drawn from, numbers e"),
+    ],
+)
+def test_other_choices_than_a_study_has_drawn_from_are_refused_before_ray(
+    searched: tuple[SearchSettings, Study, str], change: dict[str, Any], said: str
+) -> None:
+    settings, study, _ = searched
+    other = settings.model_copy(update={"space": settings.space.model_copy(update=change), "trials": 99})
+    with pytest.raises(StudyError, match=f"a study's choices cannot change, and .*{said}"):
+        run_search(other, Console(), resume=True)
+    assert open_study(settings.experiments, settings.name) == study
+
+
 def test_search_in_progress_is_refused(bright: Path, tmp_path: Path) -> None:
     settings = settings_for(bright, tmp_path)
     with exclusive(settings.folder / ".lock", "this test"), pytest.raises(BusyError, match="already running"):

@@ -106,10 +106,11 @@ def make_endpoint(models: tuple[ModelInfo, ...] = MODELS, deadline: float = DEAD
 
 
 @contextmanager
-def served_endpoint(deadline: float = DEADLINE) -> Iterator[str]:
-    """The stand-in on a free port of loopback, for the length of a block; yields its URL."""
+def served_endpoint(deadline: float = DEADLINE, app: FastAPI | None = None) -> Iterator[str]:
+    """The stand-in, or another app, on a free port of loopback, for the length of a block; yields its URL."""
     taken = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(make_endpoint(deadline=deadline), log_level="warning", ws="none"))
+    app = app or make_endpoint(deadline=deadline)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]}, daemon=True)
     thread.start()
     while not server.started:
