@@ -103,7 +103,7 @@ REQUESTS: dict[str, BadRequest] = {
 }
 
 KINDS = [
-    *("image/tiff", "image/geotiff", "application/geotiff", "image/x-tiff", "IMAGE/TIFF", " image/tiff "),
+    *("image/tiff", "image/geotiff", "application/geotiff", "image/x-tiff", "IMAGE/TIFF"),
     *("image/tiff; application=geotiff; profile=cloud-optimized", "image/tiff,text/html", "application/octet-stream"),
     *("application/x-www-form-urlencoded", "text/plain", "application/pdf", "image/png", "multipart/mixed; boundary=x"),
     *("multipart/form-data; boundary=x", "multipart/form-data", "x" * 5000, "", ";", "tiff", "\xff", None),
