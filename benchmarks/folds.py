@@ -160,15 +160,18 @@ def _fit(entry: Entry, number: int, seed: int) -> Outcome:
     return fit(entry, _FOLDS, number, seed)
 
 
-def fit_all(shards: Path, entries: Sequence[Entry]) -> Iterator[dict[str, list[Outcome]]]:
-    """Fit every entry on every fold with every one of its seeds, as many at a time as there are cores.
+def fit_all(shards: Path, entries: Sequence[Entry], only: int = FOLDS) -> Iterator[dict[str, list[Outcome]]]:
+    """Fit every entry on every fold, or on the first few, with all of its seeds; as many at a time as there are cores.
 
     Yields what there is whenever an entry is done: it may take hours, and somebody may not want to wait for the last.
     """
     console, found = Console(stderr=True), dict[str, list[Outcome]]()
     cores, context = len(os.sched_getaffinity(0)), multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(cores, context, _read, (shards,)) as pool:
-        jobs = {entry.name: [pool.submit(_fit, entry, fold, seed) for fold, seed in entry.fits()] for entry in entries}
+        jobs = {
+            entry.name: [pool.submit(_fit, entry, fold, seed) for fold, seed in entry.fits() if fold < only]
+            for entry in entries
+        }
         for name, fits in jobs.items():
             for job in as_completed(fits):
                 outcome = job.result()
