@@ -14,6 +14,7 @@ from types import NoneType
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import typer
+from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 
 from pipelines.settings import Settings, load_yaml
@@ -121,6 +122,8 @@ def _config_parameter() -> inspect.Parameter:
 
 def _kind(field: FieldInfo) -> Any:
     """What Typer is to make of the words typed: the field's type where it is a plain one, or that or None."""
+    if any(isinstance(mark, BeforeValidator) for mark in field.metadata):  # it reads text, such as 10km
+        return str
     kinds = [kind for kind in get_args(field.annotation) if kind is not NoneType] or [field.annotation]
     if get_origin(field.annotation) is list:
         return list[str]

@@ -10,12 +10,13 @@ field is one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from pipelines.errors import SettingsError, nearest
 
@@ -168,6 +169,23 @@ Address = Annotated[str, BeforeValidator(str)]
 """A path, or a URL that fsspec knows. Plain text here: what lies behind it is `location`'s to know."""
 
 
+_LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*(km|m)?")
+
+
+def _metres(value: Any) -> Any:
+    """A length as text, with its unit or in metres; whatever is no text is left to pydantic."""
+    if not isinstance(value, str):
+        return value
+    found = _LENGTH.fullmatch(value.strip().lower())
+    if not found:
+        raise ValueError('write a length such as "10km" or "5000"')
+    return float(found[1]) * (1000 if found[2] == "km" else 1)
+
+
+Metres = Annotated[float, BeforeValidator(_metres)]
+"""A length: 10km, 500 m, or a number of metres."""
+
+
 class SampleSettings(Settings):
     """What `landsweep data sample` writes."""
 
@@ -186,8 +204,19 @@ class IngestSettings(Settings):
     names: str = Field(default="", description="comma list: what the files' bands are called, in file order")
     classes: str = Field(default="", description="classes in their order, A|B|C, or a file with one a line")
     subset: str = Field(default="100%", description="share of the patches (10%) or their number (5000)")
-    split: Literal["auto", "official", "balanced"] = Field(
-        default="auto", description="official: the archive's own; balanced: 70/15/15; auto: its own if it has one"
+    split: Literal["auto", "official", "balanced", "places"] = Field(
+        default="auto",
+        description="official: the archive's own; balanced: 70/15/15 at random; places: 70/15/15 by blocks of the map, "
+        "so that neighbours stay together; auto: its own if it has one, else balanced",
+    )
+    block: Metres = Field(
+        default=10_000.0, gt=0, le=2_000_000, description="of places: side of a block, such as 10km, or metres"
+    )
+    fold: str = Field(
+        default="",
+        pattern=r"^([1-9]\d?/[1-9]\d?)?$",
+        description="such as 2/5: test is the second of five equal parts, validation the one after it, training the "
+        "rest; none if empty",
     )
     validation: str = Field(default="", description="share of training (15%) to deal to a validation split that lacks")
     seed: int = Field(default=0, ge=0, description="of the subset, the balanced split and the order of packing")
@@ -201,6 +230,24 @@ class IngestSettings(Settings):
     rows_per_part: int = Field(default=256, ge=1, le=8192, description="patches in one Parquet part")
     max_bad: float = Field(default=0.01, ge=0, le=1, description="share of bad or missing patches that stops the job")
     resume: bool = Field(default=False, description="go on with an interrupted ingest of the same source")
+
+    @field_validator("fold")
+    @classmethod
+    def _is_a_fold(cls, value: str) -> str:
+        number, _, folds = value.partition("/")
+        if value and not (int(folds) >= 3 and int(number) <= int(folds)):
+            raise ValueError("a fold is one of three or more, such as 1/5 to 5/5")
+        return value
+
+    @property
+    def folds(self) -> int:
+        """How many folds there are; 0 where none is asked for."""
+        return int(self.fold.partition("/")[2] or 0)
+
+    @property
+    def fold_number(self) -> int:
+        """Which of them is test, counted from 1; 0 where none is asked for."""
+        return int(self.fold.partition("/")[0] or 0)
 
 
 class DownloadSettings(Settings):

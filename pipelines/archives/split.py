@@ -42,20 +42,36 @@ def deal_splits(labels: NDArray[np.uint8] | Bools, seed: int, shares: Sequence[f
     Raises:
         SettingsError: shares that are not three, not above 0, or not 1 in all.
     """
+    if len(shares) != len(SPLITS):
+        raise _refused(shares)
+    return np.array(SPLITS)[deal_parts(labels, seed, shares)]
+
+
+def deal_parts(labels: NDArray[np.uint8] | Bools, seed: int, shares: Sequence[float]) -> Ints:
+    """The same for any number of parts, such as folds: each row's part, counted from 0, as (rows,) int64.
+
+    Raises:
+        SettingsError: shares that are not above 0, or not 1 in all.
+    """
     weights = np.array([round(share * _PARTS) for share in shares], np.int64)
-    if len(weights) != len(SPLITS) or weights.min() <= 0 or weights.sum() != _PARTS:
-        shown = ", ".join(f"{share:g}" for share in shares)
-        raise SettingsError(f"shares {shown} are not three above 0 with the sum 1", where="splits")
+    weights[0] += _PARTS - weights.sum() if abs(_PARTS - weights.sum()) < len(weights) else 0  # of thirds
+    if weights.min() <= 0 or weights.sum() != _PARTS:
+        raise _refused(shares)
     rng = np.random.default_rng(seed)
     strata = stratify(labels, np.zeros(len(labels), np.int64))
     seats = apportion(weights, len(labels))
     held = _hold(strata, seats)
     left, counts = strata.sizes, np.zeros_like(held)
-    for split in (2, 1):
-        promised = held[:split].sum(axis=0)
-        counts[split] = proportional(strata.labels, left, int(seats[split]), held[split], rng, promised)
-        left = left - counts[split]
-    return _deal(strata, counts[1], counts[2], rng)
+    for part in range(len(seats) - 1, 0, -1):
+        promised = held[:part].sum(axis=0)
+        counts[part] = proportional(strata.labels, left, int(seats[part]), held[part], rng, promised)
+        left = left - counts[part]
+    return _deal(strata, counts, rng)
+
+
+def _refused(shares: Sequence[float]) -> SettingsError:
+    shown = ", ".join(f"{share:g}" for share in shares)
+    return SettingsError(f"shares {shown} are not three above 0 with the sum 1", where="splits")
 
 
 def _hold(strata: Strata, seats: Ints) -> Ints:
@@ -87,13 +103,14 @@ def _hold(strata: Strata, seats: Ints) -> Ints:
     return held
 
 
-def _deal(strata: Strata, validation: Ints, test: Ints, rng: np.random.Generator) -> NDArray[np.str_]:
-    """Each stratum's rows in random order: the first ones to test, the next ones to validation, the rest to train."""
+def _deal(strata: Strata, counts: Ints, rng: np.random.Generator) -> Ints:
+    """Each stratum's rows in random order: the first ones to the last part, the next ones to that before it, the rest
+    to the first. `counts` are (parts, strata); those of the first part do not matter."""
     shuffled = rng.permutation(len(strata.of_row))
     by_stratum = shuffled[np.argsort(strata.of_row[shuffled], kind="stable")]
     stratum = strata.of_row[by_stratum]
     nth = np.arange(len(stratum)) - (np.cumsum(strata.sizes) - strata.sizes)[stratum]
-    where = (nth < test[stratum]).astype(np.int64) + (nth < (test + validation)[stratum])
-    splits = np.empty(len(stratum), dtype=f"<U{max(map(len, SPLITS))}")
-    splits[by_stratum] = np.array(SPLITS)[where]
-    return splits
+    parts = np.zeros(len(stratum), np.int64)
+    ends = np.cumsum(counts[:0:-1], axis=0)
+    parts[by_stratum] = sum((nth < each[stratum]).astype(np.int64) for each in ends)
+    return parts
