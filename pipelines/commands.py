@@ -69,7 +69,7 @@ def _ingest(settings: IngestSettings, dry_run: DryRun = False, as_json: AsJson =
         report(found if as_json else {"classes": found["classes"]}, as_json, table="classes")
         return
     with progress_bar("patches") as progress:
-        manifest = ingest(settings, progress, tell)
+        manifest = ingest(settings, progress, lambda catalogue: tell("\n".join(lines(understood(catalogue)))))
     report(_dataset(settings.out, manifest), as_json)
 
 

@@ -20,8 +20,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from models.measure.extremes import bands_shown, extremes
 from models.measure.metrics import score, score_decisions
 from models.measure.prediction_file import read_predictions

@@ -29,7 +29,6 @@ class Catalogue:
     `rows`: patch_id, place (below `root`), split ("" where the archive has none), country ("" where unknown).
     `labels`: (rows, classes) uint8, multi-hot in the order of `label_names`.
     `unmapped`: class of the archive that has no class here, to the number of patches that had it.
-    `notes`: what should be known of the split, as sentences.
     `others`: ids of patches that are well and that a subset does without.
     `notes`: what was taken for what, assumed, or passed over, a sentence each without its full stop.
     `several`: whether a patch may have several classes, or none.
@@ -48,6 +47,7 @@ class Catalogue:
     in_tar: bool = False
     others: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    several: bool = True
 
     def __len__(self) -> int:
         return len(self.rows)

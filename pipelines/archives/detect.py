@@ -15,7 +15,9 @@ from pipelines.archives.bigearthnet_v1 import is_v1, read_v1
 from pipelines.archives.bigearthnet_v2 import is_v2, read_v2
 from pipelines.archives.blocks import deal_blocks, metres
 from pipelines.archives.catalogue import SPLITS, Catalogue, drop
-from pipelines.archives.labelled import TABLE, read_labelled
+from pipelines.archives.labelled import read_labelled
+from pipelines.archives.mistaken import not_scenes
+from pipelines.archives.own_split import complete_split, deal_validation
 from pipelines.archives.patch_files import Layout
 from pipelines.archives.places import places_of
 from pipelines.archives.split import SHARES, deal_parts
@@ -35,6 +37,7 @@ def read_archive(settings: IngestSettings) -> Catalogue:
     Raises:
         ArchiveError: no archive there, its tables are damaged or contradict themselves, or too much of it is missing.
         BandError: a band is not in it.
+        LabelError: its classes cannot be meant so, or are not those that were given.
         SettingsError: there is no such subset or split, or the patches cannot be dealt so.
         ServiceError: the object store does not answer.
     """
@@ -70,26 +73,30 @@ _KINDS = ((is_v2, read_v2), (is_v1, read_v1))
 
 
 def _split(catalogue: Catalogue, settings: IngestSettings) -> Catalogue:
-    """The archive's own split, or one that is dealt where it has none or another was asked for."""
-    own = bool((catalogue.rows["split"] != "").all())
+    """The archive's own split, made whole, or one that is dealt where it has none or another was asked for."""
+    given = catalogue.rows["split"] != ""
     if settings.split == "official" and settings.fold:
         raise SettingsError("folds are dealt, and the archive's own split is asked for", where="fold", hint=_FOLD_HINT)
-    if settings.split == "official" and not own:
-        raise SettingsError("the archive has no split of its own", where="split", hint="Use --split balanced.")
-    if own and settings.split in ("auto", "official") and not settings.fold:
-        return catalogue
-    if settings.split == "places":
-        return _by_places(catalogue, settings)
-    parts = deal_parts(catalogue.labels, settings.seed, _shares(settings))
-    note = (
-        "The split is dealt at random: patches side by side may be in different splits, and scores come out better "
-        "than on places that the model has not seen. --split places keeps neighbours together."
-    )
-    splits = np.array(SPLITS)[np.array(_roles(settings))[parts]]
-    return replace(catalogue.with_splits(splits), notes=(*catalogue.notes, note))
+    if settings.split == "official" and not given.all():
+        what = "the archive has no split of its own" if not given.any() else f"{(~given).sum()} patches have no split"
+        raise SettingsError(what, where="split", hint="Use --split balanced.")
+    if settings.split in ("auto", "official") and given.any() and not settings.fold:
+        return deal_validation(complete_split(catalogue, settings.seed), settings.validation, settings.seed)
+    dealt = _by_places(catalogue, settings) if settings.split == "places" else _at_random(catalogue, settings)
+    return deal_validation(dealt, settings.validation, settings.seed)
 
 
 _FOLD_HINT = "Leave --split out, or use --split places."
+
+
+def _at_random(catalogue: Catalogue, settings: IngestSettings) -> Catalogue:
+    """Patches dealt one by one, wherever they lie."""
+    parts = deal_parts(catalogue.labels, settings.seed, _shares(settings))
+    splits = np.array(SPLITS)[np.array(_roles(settings))[parts]]
+    return catalogue.with_splits(splits).telling(
+        "the split was dealt at random: neighbours on the map may lie in different splits, and scores come out better "
+        "than on places that a model has not seen; --split places keeps them together"
+    )
 
 
 def _by_places(catalogue: Catalogue, settings: IngestSettings) -> Catalogue:
@@ -98,15 +105,15 @@ def _by_places(catalogue: Catalogue, settings: IngestSettings) -> Catalogue:
     dealt = deal_blocks(places_of(catalogue), catalogue.labels, settings.block, shares, settings.seed, roles)
     stays = dealt.splits >= 0
     beside = catalogue.rows["patch_id"][~stays].tolist()
-    note = f"The split is dealt by {dealt.blocks:,} blocks of {metres(settings.block)}."
+    note = f"the split was dealt by {dealt.blocks:,} blocks of {metres(settings.block)}"
     if beside:
         note += (
-            f" Left out are {len(beside):,} patches that touch one of another split; larger blocks (--block) keep more."
+            f"; {len(beside):,} patches that touch one of another split are left out: larger blocks (--block) keep more"
         )
     kept = catalogue.with_splits(np.array(SPLITS)[dealt.splits]).take(np.flatnonzero(stays))
     dropped = {reason: list(ids) for reason, ids in catalogue.dropped.items()}
     drop(dropped, "touches a patch of another split", beside)
-    return replace(kept, dropped=dropped, notes=(*catalogue.notes, note))
+    return replace(kept, dropped=dropped).telling(note)
 
 
 def _shares(settings: IngestSettings) -> tuple[float, ...]:

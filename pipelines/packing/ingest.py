@@ -43,10 +43,8 @@ _DECIDE = {
 """Settings on which the dataset hangs: an unfinished ingest is gone on with under the same ones alone."""
 
 
-def ingest(
-    settings: IngestSettings, progress: Progress | None = None, tell: Callable[[str], None] = lambda _: None
-) -> Manifest:
-    """Pack an archive into shards, and return the manifest. `tell` gets what should be known of its split.
+def ingest(settings: IngestSettings, progress: Progress | None = None, show: Show | None = None) -> Manifest:
+    """Pack an archive into shards, and return the manifest.
 
     Raises:
         ArchiveError: the archive is missing, contradictory, or too much of it is missing or unreadable.
@@ -59,8 +57,9 @@ def ingest(
         ServiceError: an object store does not answer.
     """
     catalogue = read_archive(settings)
-    for note in catalogue.notes:
-        tell(note)
+    check_missing(catalogue, settings.max_bad)
+    if show:
+        show(catalogue)
     plan = plan_of(settings, catalogue)
     out = locate(settings.out)
     reach(out)
@@ -108,9 +107,11 @@ def _check_free(out: Location, resume: bool) -> None:
 def plan_of(settings: IngestSettings, catalogue: Catalogue) -> Manifest:
     """A manifest without rows: what must be the same for a resumed ingest to be the same ingest."""
     packages = ("numpy", "pyarrow", "rasterio", "ray")
-    # What is not used is not there, as it is not in datasets of before.
-    used = ({"block"} if settings.split == "places" else set()) | ({"fold"} if settings.fold else set())
-    kept = settings.model_dump(include={"bands", "names", "subset", "split", "seed", "rows_per_part"} | used)
+    kept = settings.model_dump(include=_DECIDE)
+    kept |= {name: value for name in ("classes", "validation") if (value := getattr(settings, name))}
+    kept |= {"block": settings.block} if settings.split == "places" else {}
+    kept |= {"fold": settings.fold} if settings.fold else {}
+    kept |= {_NOTES: list(catalogue.notes)} if catalogue.notes else {}
     return Manifest(
         source={"name": locate(settings.source).name, "kind": catalogue.kind, "sha256": catalogue.checksum},
         bands=catalogue.layout.bands,
