@@ -135,7 +135,7 @@ def test_command_line_lists_and_shows(landsweep: Run, tmp_path: Path) -> None:
         (["nonesuch9"], 'unknown model "nonesuch9"'),
         (["landnett"], 'Did you mean "landnet'),
         (["landnet", "--size", "19"], "greater than or equal to 20, not 19"),
-        (["landnet", "--bands", "B8"], 'unknown band "B8"'),
+        (["landnet", "--bands", "B13"], 'unknown band "B13"'),
     ],
 )
 def test_command_line_says_what_is_wrong(landsweep: Run, arguments: list[str], said: str) -> None:
