@@ -83,7 +83,10 @@ def random_convolutions(fold: Fold) -> tuple[NDArray[np.float32], NDArray[np.flo
 
 
 def frozen(model: str, weights: Path, bands: Sequence[str] = ()) -> Features:
-    """What a net with these weights gives its last layer, on all bands or on some."""
+    """The mean over the patch of what each stage of a net with these weights gives, on all bands or on some.
+
+    Not what its last layer is given: a U-Net's encoder comes without the convolution before that.
+    """
 
     def features(fold: Fold) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         used = tuple(bands) or fold.train.bands
@@ -91,17 +94,18 @@ def frozen(model: str, weights: Path, bands: Sequence[str] = ()) -> Features:
         given: dict[str, Any] = {"mean": [fold.mean[at] for at in where], "std": [fold.std[at] for at in where]}
         net = create_net(model, **given, bands=used, num_classes=len(fold.label_names), image_size=fold.size, seed=0)
         load_pretrained(net, model, str(weights), bands=used, labels=fold.label_names)
-        return _before_head(net, fold.train, used, fold.size), _before_head(net, fold.held_out, used, fold.size)
+        return _stages(net, fold.train, used, fold.size), _stages(net, fold.held_out, used, fold.size)
 
     return features
 
 
-def _before_head(net: ReflectanceNet, split: Split, bands: Sequence[str], size: int) -> NDArray[np.float32]:
+def _stages(net: ReflectanceNet, split: Split, bands: Sequence[str], size: int) -> NDArray[np.float32]:
     backbone: Any = net.eval().backbone
     found = []
     with torch.inference_mode():
         for part in torch.split(assemble(split.take(np.arange(len(split))), bands, size), _AT_ONCE):
-            found.append(backbone.forward_head(backbone.forward_features(net.prepare(part)), pre_logits=True))
+            stages = backbone.forward_intermediates(net.prepare(part), intermediates_only=True)
+            found.append(torch.cat([stage.mean((2, 3)) for stage in stages], 1))
     return np.asarray(torch.cat(found).numpy(), np.float32)
 
 
@@ -136,16 +140,18 @@ def _regress(
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
 
     truth, inner = labels.argmax(1), deal(labels) == 0
 
     def fitted(strength: float, rows: NDArray[np.bool_]) -> Any:
-        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000, C=strength))
+        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000, tol=1e-3, C=strength))
         return model.fit(train[rows], truth[rows])
 
-    judged = {each: fitted(each, ~inner).score(train[inner], truth[inner]) for each in STRENGTHS}
-    best = max(judged, key=judged.__getitem__)
-    return np.asarray(fitted(best, np.ones(len(train), bool)).predict_proba(held_out))
+    with threadpool_limits(1):
+        judged = {each: fitted(each, ~inner).score(train[inner], truth[inner]) for each in STRENGTHS}
+        best = max(judged, key=judged.__getitem__)
+        return np.asarray(fitted(best, np.ones(len(train), bool)).predict_proba(held_out))
 
 
 def rows(found: dict[str, list[Outcome]]) -> Table:
