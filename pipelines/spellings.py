@@ -42,6 +42,7 @@ TM = {1: "B02", 2: "B03", 3: "B04", 4: "B8A", 5: "B11", 7: "B12"}
 _SENTINEL = re.compile(r"(?:s2[ab]?)?b(?:and)?0?(1[0-2]|[1-9]|8a)(?:[126]0m)?")
 _LANDSAT = re.compile(r"srb(?:and)?([1-7])")
 _NUMBERED = re.compile(r"(?<!\w)(?:band[ _]?|b)0?(?:1[0-2]|8a|[1-9])(?!\w)", re.IGNORECASE)
+_NUMBER = re.compile(r"(?:band[ _]?)?0*([1-9]\d*)", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[\W_]+")
 
 
@@ -75,6 +76,12 @@ def canonical_names(names: Sequence[str]) -> tuple[str, ...]:
         band if band and meant.count(band) == 1 and (band == name or band not in names) else name
         for band, name in zip(meant, names, strict=True)
     )
+
+
+def only_numbered(names: Iterable[str]) -> bool:
+    """Whether names are but places, `Band 1`, `Band 2` and so on, as programs write where nobody named anything."""
+    found = [_NUMBER.fullmatch(name.strip()) for name in names]
+    return all(each and int(each[1]) == place for place, each in enumerate(found, 1))
 
 
 def find(name: str, known: Iterable[str]) -> str | None:

@@ -22,7 +22,7 @@ from pipelines.pixels.patch import Patch
 from pipelines.pixels.plain_tiff import Bounds
 from pipelines.pixels.raster import Raster, read_raster
 from pipelines.settings import Settings
-from pipelines.spellings import canonical_names
+from pipelines.spellings import canonical_names, only_numbered
 
 Fetch = Callable[[str], bytes]
 """A file's bytes by its path in the archive; raises FileNotFoundError."""
@@ -155,7 +155,7 @@ def _find_stack(layout: Layout, place: str, fetch: Fetch) -> Found:
 
 def _names_of(layout: Layout, raster: Raster) -> list[str]:
     """What the bands of a stack are called here: by any spelling of the names that the layout has."""
-    written = list(raster.names or layout.names)
+    written = list(layout.names if not raster.names or only_numbered(raster.names) else raster.names)
     if not written:
         raise PatchError("wrong bands (they have no names)")
     if len(written) != len(raster.pixels):

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from pipelines.archives.patch_files import Fetch, Layout, read_patch
 from pipelines.errors import ArchiveError, PatchError
 from pipelines.pixels.raster import read_raster
+from pipelines.spellings import only_numbered
 
 LOOKED_AT = 128
 """Files, at most."""
@@ -59,7 +60,8 @@ def _look(file: str, fetch: Fetch) -> Seen:
     except OSError as error:
         return Seen(file, fault=(error.strerror or "cannot be read").lower())
     bands, height, width = raster.pixels.shape
-    return Seen(file, (bands, height, width), raster.names)
+    named = raster.names and not only_numbered(raster.names)
+    return Seen(file, (bands, height, width), raster.names if named else None)
 
 
 def refuse_bad(

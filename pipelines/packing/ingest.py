@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from pipelines.archives.catalogue import SPLITS, Catalogue, Dropped, drop
 from pipelines.archives.detect import read_archive
+from pipelines.cluster import check_ways
 from pipelines.dataset.manifest import MANIFEST, Manifest, open_dataset
 from pipelines.errors import ShardError
 from pipelines.files import asides, exclusive, write_whole
@@ -66,6 +67,7 @@ def ingest(settings: IngestSettings, progress: Progress | None = None, show: Sho
     if (out / MANIFEST).is_file():
         return _finished(out, plan, settings)
     _check_free(out, settings.resume)
+    check_ways()  # to Ray, before anything is written
     with _lock(out):
         if (out / MANIFEST).is_file():  # another has finished since
             return _finished(out, plan, settings)

@@ -7,19 +7,17 @@ and what was assumed or left aside. A band may be called anything: what nobody w
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 from pipelines.bands import ALL_BANDS, BAND_SETS, SENTINEL2
 from pipelines.errors import BandError, PatchError, shown
-from pipelines.spellings import canonical, canonical_names
+from pipelines.spellings import canonical, canonical_names, only_numbered
 
 CIRRUS_AT = 10
 """Where the thirteen bands of Level-1C have B10, counted from 0; the others are `ALL_BANDS`."""
 
 _LEVEL_1C = (*ALL_BANDS[:CIRRUS_AT], "B10", *ALL_BANDS[CIRRUS_AT:])
 _NINTH = "B8A is the ninth here; EuroSAT's tool writes it last"
-_NUMBER = re.compile(r"(?:band[ _]?)?0*([1-9]\d*)", re.IGNORECASE)
 _LONGEST, _MOST = 40, 220
 """Characters of one name, and of a list of names, that a message repeats."""
 
@@ -62,7 +60,7 @@ def find_bands(
                 f"{len(names)} band names were given for a file of {len(called)} bands", hint="Name every band once."
             )
         return _by_name(list(names), wanted, _contradictions(called, names))
-    if _only_numbered(called):
+    if only_numbered(called):
         called = [""] * len(called)
     if any(called):
         assumed = _order_of(len(called), wanted)
@@ -147,17 +145,11 @@ def _how_to_name(count: int, wanted: Sequence[str]) -> str:
 
 def _contradictions(called: Sequence[str], names: Sequence[str]) -> list[str]:
     """A note where the file calls a band by the name of another than it is said to be; those given hold."""
-    if _only_numbered(called):
+    if only_numbered(called):
         return []
     pairs = zip(names, _meanings(names), _meanings(called), strict=True)
     against = [f"{name} is its {own}" for name, band, own in pairs if band and own and band != own]
     return [f"the names given hold, though the file says otherwise: {_listed(against)}"] if against else []
-
-
-def _only_numbered(called: Iterable[str]) -> bool:
-    """Whether names are but places, `Band 1`, `Band 2` and so on, as programs write where nobody named anything."""
-    found = [_NUMBER.fullmatch(name) for name in called]
-    return all(each and int(each[1]) == place for place, each in enumerate(found, 1))
 
 
 def _fits(called: Sequence[str], assumed: Sequence[str]) -> bool:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.bands import ALL_BANDS, parse_bands
-from pipelines.spellings import OLI, TM, canonical, canonical_names, find
+from pipelines.spellings import OLI, TM, canonical, canonical_names, find, only_numbered
 
 EARTH_ENGINE = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B9", "B11", "B12")
 STAC = (
@@ -71,6 +71,14 @@ def test_names_that_would_be_one_stay_two() -> None:
 @given(st.permutations([*ALL_BANDS, "SCL", "QA60"]))
 def test_what_is_spelt_right_stays(names: list[str]) -> None:
     assert canonical_names(names) == tuple(names)
+
+
+def test_names_that_are_but_places_are_none() -> None:
+    """As QGIS writes them: `Band 9` of twelve is not B09."""
+    assert only_numbered([f"Band {place}" for place in range(1, 13)])
+    assert only_numbered(["1", "2"])
+    assert not only_numbered(["Band 2", "Band 3", "Band 4"])
+    assert not only_numbered(["Band 1", "B02"])
 
 
 def test_a_known_name_is_found_by_any_spelling() -> None:
