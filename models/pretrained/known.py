@@ -3,7 +3,7 @@
 Flows in: what can be seen of a file: its form, its channels, its name. Flows out: the row of the table that it fits, or
 what is to be said where several may fit and nobody says which.
 
-Sources, each read: torchgeo 0.8, `models/{resnet,swin}.py` (bands, order, normalisation of all of its files);
+Sources: torchgeo, `models/{resnet,swin}.py` (bands, order, normalisation of all of its files);
 zhu-xlab/SSL4EO-S12, `src/benchmark`; ukis-csmask 1.0.0, the JSON beside each of its files; ESA, Sentinel-2 products
 specification (8-bit true colour of Level-1C: 255 stands for 3,558). Numbers are for reflectance × 10,000.
 """

@@ -33,6 +33,7 @@ from models.pretrained.normalisation import Normalisation
 from models.pretrained.read import FILES, read_tensors
 from models.pretrained.source import SETTING, how_to_name, open_source
 from pipelines.errors import SettingsError
+from pipelines.pixels.meaning import REFLECTANCE, Encoding
 
 HUB = "hub"
 
@@ -65,6 +66,7 @@ def load_pretrained(
     labels: Sequence[str],
     channels: str = "",
     normalisation: Whose = "dataset",
+    numbers: Sequence[Encoding] | None = None,
     hub: Hub | None = None,
 ) -> LoadReport:
     """Load weights into a net, in place.
@@ -75,6 +77,7 @@ def load_pretrained(
         bands, labels: names of the net's channels and classes, in its order.
         channels: what the channels of a file are, where it does not say: a comma list, or the name of a set.
         normalisation: theirs replaces the net's mean and deviation of the bands that they have.
+        numbers: what those of the net's channels mean; reflectance × 10,000 if not given.
 
     Raises:
         SettingsError: no such weights, they are not only tensors, none of them fits, nobody says which bands they take,
@@ -115,12 +118,18 @@ def load_pretrained(
             where=pretrained,
             hint="It seems to be of another model; name that one.",
         )
-    report.notes = notes + _normalise(net, theirs.normalisation, bands, normalisation, pretrained)
+    numbers = numbers or [REFLECTANCE] * len(bands)
+    report.notes = notes + _normalise(net, theirs.normalisation, bands, numbers, normalisation, pretrained)
     return report
 
 
 def _normalise(
-    net: ReflectanceNet, theirs: Normalisation | None, bands: Sequence[str], whose: Whose, where: str
+    net: ReflectanceNet,
+    theirs: Normalisation | None,
+    bands: Sequence[str],
+    numbers: Sequence[Encoding],
+    whose: Whose,
+    where: str,
 ) -> list[str]:
     """Give the net their means and deviations, if they are asked for; returns what is to be said of it."""
     if whose == "dataset":
@@ -132,7 +141,7 @@ def _normalise(
             hint="Write scale, mean and std beside bands into FILE.bands.json, or leave pretrained_normalisation at "
             "dataset.",
         )
-    mean, std, rest = theirs.over(named(bands), *net.statistics)
+    mean, std, rest = theirs.over(named(bands), *net.statistics, numbers)
     net.normalise_by(mean, std)
     return [f"numbers normalised as theirs: {theirs}" + (f"; {', '.join(rest)} by the dataset's" if rest else "")]
 

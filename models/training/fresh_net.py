@@ -54,4 +54,5 @@ def fresh_net(settings: TrainSettings, manifest: Manifest) -> tuple[ReflectanceN
         labels=manifest.label_names,
         channels=settings.pretrained_bands,
         normalisation=settings.pretrained_normalisation,
+        numbers=[manifest.column(band).numbers for band in bands],
     )

@@ -15,6 +15,7 @@ from models.pretrained.normalisation import Normalisation
 from models.pretrained.source import open_source
 from pipelines.bands import ALL_BANDS
 from pipelines.errors import SettingsError
+from pipelines.pixels.meaning import REFLECTANCE, Encoding
 from tests.models.nets.test_build import config_of, patch_of
 from tests.models.pretrained.others import TINY, csmask, net_of, plain, reben
 from tests.models.pretrained.test_load import fresh, loaded
@@ -115,7 +116,20 @@ def test_a_publishers_statistics_go_by_name_or_by_place(tmp_path: Path) -> None:
 
 
 def test_numbers_of_a_scale_alone_are_divided_by_it_whatever_the_band() -> None:
-    assert Normalisation(scale=10_000).over(("B04", "VV"), (1, 2), (3, 4)) == ([0, 0], [10_000, 10_000], [])
+    numbers = [REFLECTANCE, Encoding()]
+    assert Normalisation(scale=10_000).over(("B04", "VV"), (1, 2), (3, 4), numbers) == ([0, 0], [10_000, 10_000], [])
+
+
+def test_a_normalisation_is_brought_to_what_the_datasets_numbers_mean() -> None:
+    """Reflectance from 0 to 1, and such as has the offset of a newer baseline."""
+    theirs = Normalisation(mean={"B04": 1500}, std={"B04": 500})
+    for numbers, mean, std in (
+        (Encoding(dtype="float32", unit="reflectance"), 0.15, 0.05),
+        (Encoding(scale=1e-4, offset=-0.1, unit="reflectance"), 2500, 500),
+    ):
+        found = theirs.over(("B04",), (0,), (1,), [numbers])
+        assert found[0] == pytest.approx([mean])
+        assert found[1] == pytest.approx([std])
 
 
 def test_bands_are_not_used_where_the_source_has_its_own(tmp_path: Path) -> None:
