@@ -2,10 +2,10 @@
 
     python -m benchmarks.numbers STACKS [--rounds 7] [--save]
 
-STACKS is a folder of GeoTIFFs with all bands of a patch (EuroSAT's, say). Their digital numbers are written
-in each of the types that a dataset stores: as they are, as int16, as reflectance in float32 (number ÷ 10,000), as 8 bits
-(÷ 40); and as uint16 with a corner of no data in every fourth patch. Each is streamed as float32 batches of 64 in
-random order, one pass a round; what is read is compared with what was written first.
+STACKS is a folder of GeoTIFFs with all bands of a patch (EuroSAT's, say). Their digital numbers are written as shards
+in each of the types that a dataset stores: as they are, as int16, as reflectance in float32 (number ÷ 10,000), as
+uint8 (÷ 40); and as uint16 with a corner of no data in every fourth patch. Each is streamed as float32 batches of 64
+in random order, one pass a round; what is read is compared with what was written first.
 """
 
 from __future__ import annotations

@@ -46,14 +46,24 @@ def blank(models: list[ModelInfo]) -> str:
     """What is there before the first patch: what the page takes."""
     takes = "".join(
         f"<li><b>{escape(model.name)}</b>: {model.image_size}×{model.image_size} px, "
-        f"{len(model.bands)} bands <small>{escape(', '.join(model.bands))}</small></li>"
+        f"{len(model.bands)} bands <small>{escape(', '.join(model.bands))}; {escape(_numbers(model))}</small></li>"
         for model in models
     )
     return (
         '<div class="ls-blank"><h3>Nothing classified yet</h3>'
-        "<p>Upload a Sentinel-2 patch as a GeoTIFF (reflectance × 10,000, one grid), or pick an example.</p>"
+        "<p>Upload a patch as a GeoTIFF with all bands on one grid, or pick an example.</p>"
         f"<ul>{takes}</ul></div>"
     )
+
+
+def _numbers(model: ModelInfo) -> str:
+    """What the numbers of a file are to be that does not say what they are."""
+    meant = {(each.scale, each.offset, each.unit) for each in model.numbers.values()}
+    if len(meant) != 1:
+        return "numbers as in training"
+    ((scale, offset, unit),) = meant
+    shift = f" + {offset:g}" if offset else ""
+    return f"number × {scale:g}{shift} is {unit or 'a value'}" if (scale, offset) != (1, 0) else unit or "numbers"
 
 
 def labels(predictions: list[LabelPrediction]) -> str:

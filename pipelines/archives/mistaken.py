@@ -18,7 +18,6 @@ _LOOKED_AT = 50  # entries of a folder
 _SCENE = re.compile(r".*\.SAFE|GRANULE|MTD_\w+\.xml|L[COET]0\d_.*_MTL\.(txt|xml)|S[123][ABCD]_\w+\.(zip|SEN3)", re.I)
 _CUT = "gdal_retile.py -ps 120 120 -targetDir patches scene.tif"
 _PACKED = (".zip", ".tar", ".gz", ".zst", ".7z", ".rar", ".tgz")
-_WORDS = {".jp2": "JPEG 2000", ".j2k": "JPEG 2000", ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 _SHEETS = (".xlsx", ".xls", ".ods")
 
 
@@ -59,11 +58,9 @@ def no_archive(source: Location, others: dict[str, int]) -> ArchiveError:
 def other_kind(others: dict[str, int], where: str) -> ArchiveError:
     """What to raise for a set whose images are all of another kind."""
     ending, number = max(others.items(), key=lambda each: each[1])
-    word = {".jp2": "JPEG 2000", ".j2k": "JPEG 2000", ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}.get(
-        ending, ending
-    )
+    word = "JPEG" if ending in (".jpg", ".jpeg") else ending
     return ArchiveError(
-        f"the images are {word} ({number} {ending}), and GeoTIFFs are taken",
+        f"the images are {word} ({number} {ending}), and GeoTIFFs, JPEG 2000 and PNG are taken",
         where=where,
         hint=f'Convert them: for f in *{ending}; do rio convert "$f" "${{f%{ending}}}.tif"; done. Names in a table may '
         "keep their ending.",

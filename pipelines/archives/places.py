@@ -24,7 +24,7 @@ from pipelines.archives.patch_files import ONE_FILE, Fetch, Layout
 from pipelines.errors import ArchiveError, PatchError, SettingsError
 from pipelines.location import fetcher
 from pipelines.pixels.plain_tiff import Bounds
-from pipelines.pixels.raster import open_bytes, place
+from pipelines.pixels.raster import open_image, place
 
 RADIUS = 6_371_000.0
 """Of the sphere, in metres; it is off by 0.3 % at the most, and so are distances."""
@@ -140,7 +140,7 @@ def _position(data: bytes | None) -> Position | bool | None:
     try:
         if data is None:
             return False
-        with open_bytes(data) as source:
+        with open_image(data) as source:
             crs, bounds = place(source)
     except PatchError:
         return False

@@ -23,6 +23,7 @@ from rasterio.io import DatasetReader, MemoryFile
 from pipelines.errors import PatchError
 from pipelines.pixels.encoding import Measured
 from pipelines.pixels.meaning import Line
+from pipelines.pixels.pictures import picture_driver
 from pipelines.pixels.plain_tiff import Bounds, read_plain
 from pipelines.pixels.tiff_header import DEFAULT_LIMITS, Limits, check_claims
 
@@ -69,7 +70,7 @@ def read_raster(data: bytes) -> Raster:
     plain = read_plain(data)
     if plain is not None:
         return Raster(plain.pixels[None], None, f"EPSG:{plain.epsg}" if plain.epsg else "", plain.bounds)
-    with open_bytes(data) as source:
+    with open_image(data) as source:
         return decode(source)
 
 
@@ -123,10 +124,30 @@ def open_bytes(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Iterator[Dataset
         PatchError: see `check_claims`; or GDAL cannot read it, there or inside the block.
     """
     check_claims(data, limits)
+    with _opened(data, "GTiff") as source:
+        yield source
+
+
+@contextmanager
+def open_image(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Iterator[DatasetReader]:
+    """Likewise, of an archive's file, which may be a JPEG 2000 or a PNG.
+
+    Raises:
+        PatchError: see `open_bytes` and `picture_driver`.
+    """
+    driver = picture_driver(data, limits)
+    if not driver:
+        check_claims(data, limits)
+    with _opened(data, driver or "GTiff") as source:
+        yield source
+
+
+@contextmanager
+def _opened(data: bytes, driver: str) -> Iterator[DatasetReader]:
     with warnings.catch_warnings(), rasterio.Env(**GDAL_OPTIONS):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
-            with MemoryFile(data) as memory, memory.open(driver="GTiff") as source:
+            with MemoryFile(data) as memory, memory.open(driver=driver) as source:
                 if source.tags(ns="OVERVIEWS"):
                     hint = "Export it without external overviews."
                     raise PatchError("file refers to overviews outside itself", hint=hint)

@@ -16,6 +16,8 @@ from pipelines.errors import ArchiveError
 from pipelines.tables.csv_cells import TABLE
 
 ENDINGS = (".tif", ".tiff")
+PICTURES = (".jp2", ".j2k", ".png")
+"""Taken where a folder has no TIFF: beside TIFFs they are previews."""
 
 OTHER_KINDS = (".jp2", ".j2k", ".png", ".jpg", ".jpeg", ".img", ".vrt", ".nc", ".hdf", ".h5", ".npy", ".zip")
 """Endings under which people keep images too; a table may have names from before they were converted."""

@@ -4,6 +4,8 @@
     FOLDER/**/<patch>/<any>_B02.tif, <any>_B03_10m.tif  a file a band: by what its name ends with
     FOLDER/**/<patch>_B02.tif, <patch>_B03.tif          likewise, several patches in one folder
 
+JPEG 2000 and PNG are taken where there is no TIFF.
+
 Flows in: the folder. Flows out: `Images`: where each patch lies, and what was passed over.
 """
 
@@ -18,7 +20,7 @@ from dataclasses import dataclass, field
 from pipelines.errors import ArchiveError
 from pipelines.location import Location, files_below
 from pipelines.spellings import canonical_names
-from pipelines.tables.file_names import ENDINGS, OTHER_KINDS
+from pipelines.tables.file_names import ENDINGS, OTHER_KINDS, PICTURES
 
 _STRAY = "._"
 _BAND = re.compile(
@@ -57,23 +59,26 @@ def images_in(source: Location, bands_in: Callable[[str], int]) -> Images:
         ArchiveError: two files are of one patch.
     """
     rasters: list[str] = []
+    pictures: list[str] = []
     others: Counter[str] = Counter()
     strays = 0
     for file in files_below(source):
         name = file.rpartition("/")[2]
         ending = f".{name.rpartition('.')[2]}".lower()
-        if ending not in ENDINGS:
+        if ending not in ENDINGS + PICTURES:
             others[ending] += 1
         elif name.startswith(_STRAY):
             strays += 1
         else:
-            rasters.append(file)
-    rasters.sort()
+            (rasters if ending in ENDINGS else pictures).append(file)
+    if rasters:
+        others.update(f".{file.rpartition('.')[2]}".lower() for file in pictures)
+    rasters = sorted(rasters or pictures)
     others = Counter({ending: number for ending, number in others.items() if ending in OTHER_KINDS})
     notes = [f"{strays} files called {_STRAY}… were passed over: macOS puts them beside others"] if strays else []
     if others:
         listed = ", ".join(f"{number} {ending}" for ending, number in sorted(others.items()))
-        notes.append(f"files that are no GeoTIFFs were passed over: {listed}")
+        notes.append(f"files of other kinds were passed over: {listed}")
     by_band = _file_a_band(rasters)
     if by_band and bands_in(next(iter(by_band.places.values())) + next(iter(by_band.endings.values()))) == 1:
         return Images(by_band.places, by_band.names, by_band.endings, others, (*notes, *by_band.notes))

@@ -80,13 +80,19 @@ REFUSED: dict[str, str] = {
     "p19": r"labels\.csv: not a table in UTF-8: .*as in Windows-1252\. Save it again",
     "p20": r"3 has two rows \(lines 5, 22\)\..*several classes of one file are written in the column labels: a\|b",
     "p47": r"4 patches of 20 cannot be read \(wrong size: 4, such as Forest_0\.tif \(33×32 px\)\); sizes are 32×32",
-    "p51": r"the images are JPEG 2000 .*GeoTIFFs are taken\. Convert them: .*rio convert",
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused_by_what_is_wrong_with_the_way_out(make: Make, case: str) -> None:
     assert re.search(REFUSED[case], refusal(make(case)), re.IGNORECASE)
+
+
+def test_p51_jpeg_2000_is_read_as_it_is(make: Make) -> None:
+    catalogue = read(make("p51"), bands="B04,B03,B02")
+    assert counts(catalogue) == TEN_EACH
+    patch = read_patch(catalogue.layout, catalogue.rows["place"].iloc[0], fetcher(catalogue.root))
+    assert {array.dtype for array in patch.pixels.values()} == {np.dtype(np.uint16)}
 
 
 def test_p09_a_class_whose_files_are_missing_stops_the_job(make: Make) -> None:

@@ -46,7 +46,7 @@ HINTS: dict[str, tuple[str, str]] = {
     "one folder too high": ("eurosat/labels.csv", "There is one in eurosat: name that folder"),
     "packed already": ("manifest.json", "It is a dataset that is packed already"),
     "not unpacked": ("EuroSAT.zip", "Unpack EuroSAT.zip first"),
-    "JPEG 2000": ("oak/a.jp2", 'rio convert "$f" "${f%.jp2}.tif"'),
+    "JPEG": ("oak/a.jpg", 'rio convert "$f" "${f%.jpg}.tif"'),
     "a workbook": ("classes.xlsx", "Save classes.xlsx as labels.csv in UTF-8"),
     "a table by another name": ("train.csv", "Is train.csv the table? Call it labels.csv"),
     "nothing": ("note", "a folder of GeoTIFFs for each class, or GeoTIFFs and labels.csv"),
@@ -63,6 +63,7 @@ def test_what_lies_there_decides_the_hint(tmp_path: Path, what: str) -> None:
 
 
 def test_images_of_another_kind_are_told_with_the_command(tmp_path: Path) -> None:
-    (tmp_path / "a.png").touch()
-    (tmp_path / "labels.csv").write_text("file,label\na.png,oak\nb.png,ash\n")
-    assert "the images are PNG (1 .png), and GeoTIFFs are taken. Convert them: " in refusal(tmp_path)
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "labels.csv").write_text("file,label\na.jpg,oak\nb.jpg,ash\n")
+    said = "the images are JPEG (1 .jpg), and GeoTIFFs, JPEG 2000 and PNG are taken. Convert them: "
+    assert said in refusal(tmp_path)
