@@ -2,5 +2,5 @@
 
 Flows in: bytes, from an archive or from an upload. Flows out: a `Patch`, each band at its own resolution, by name.
 
-Front: band_names, encoding, judge, meaning, patch, pictures, plain_tiff, raster, tiff_header.
+Front: band_names, encoding, judge, meaning, patch, plain_tiff, raster, tiff_header.
 """
