@@ -81,7 +81,7 @@ class ReflectanceNet(nn.Module):
                 where="image_size",
                 hint="Build it for these, or choose a model that takes any size.",
             )
-        images = torch.nan_to_num((images - self.mean).div_(self.std), nan=0.0, posinf=torch.inf, neginf=-torch.inf)
+        images = (images - self.mean).div_(self.std).nan_to_num_(0.0, torch.inf, -torch.inf)
         before, after = self.recipe.padding(size)
         return functional.pad(images, (before, after) * 2, mode="reflect") if after else images
 
