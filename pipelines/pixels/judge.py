@@ -33,6 +33,7 @@ BRIGHT = 1.6
 _TOO_DARK, _TOO_BRIGHT = 1 / 8, 3.0
 _FAR = 20.0
 _ALIKE = math.log(1.9)
+_ENOUGH = 6  # bands, of which those of no kind of surface are all bright or dark alike
 _BANDS_ALIKE = 0.8  # of the bands, whose factors must lie so close together
 _ROUGHLY = 2.7  # what a usual factor may be off by: one patch is darker than the mean, another brighter
 _FACTORS = {1e4: "reflectance from 0 to 1", 1e2: "percent", 1e4 / 255: "8 bits", 1e-4: "reflectance × 100 million"}
@@ -40,7 +41,8 @@ _FACTORS = {1e4: "reflectance from 0 to 1", 1e2: "percent", 1e4 / 255: "8 bits",
 
 @dataclass(frozen=True)
 class _Band:
-    """One band: the median and least number that came; and quantiles of those that were expected."""
+    """One band: the median and least number that came; quantiles of those that were expected; and the median's
+    reflectance, where it is one."""
 
     median: float
     least: float
@@ -48,6 +50,12 @@ class _Band:
     middle: float
     bright: float
     high: float
+    reflectance: float | None
+
+    @property
+    def bright_as_the_earth(self) -> bool:
+        """Whether clouds or snow may be so: among a few bands of visible light they are bright in all of them."""
+        return self.reflectance is not None and self.median > self.middle and self.reflectance < BRIGHT
 
     @property
     def outside(self) -> bool:
@@ -93,7 +101,9 @@ def judge(pixels: Mapping[str, NDArray[Any]], known: Mapping[str, Known]) -> lis
 def _band(numbers: NDArray[Any], known: Known) -> _Band:
     there = numbers[~np.isnan(numbers)] if numbers.dtype.kind == "f" else numbers
     low, middle, bright, high = (known.quantiles[name] for name in ("0.1", "50", "99", "99.9"))
-    return _Band(float(np.median(there)), float(there.min()), low, middle, bright, max(high, low + 1e-9))
+    median = float(np.median(there))
+    reflectance = _unit(median, known) if known.unit == "reflectance" else None
+    return _Band(median, float(there.min()), low, middle, bright, max(high, low + 1e-9), reflectance)
 
 
 def _factors(bands: Mapping[str, _Band]) -> NDArray[np.float64] | None:
@@ -105,15 +115,16 @@ def _factors(bands: Mapping[str, _Band]) -> NDArray[np.float64] | None:
 
 
 def _impossible(bands: Mapping[str, _Band], factors: NDArray[np.float64] | None) -> bool:
-    if all(band.far for band in bands.values()):
+    natural = all(band.bright_as_the_earth for band in bands.values())
+    if all(band.far for band in bands.values()) and not natural:
         return True
     if factors is None:
         foreign = [band.median < 0 <= band.low for band in bands.values()]
         return 2 * sum(foreign) > len(bands)
-    if factors.max() < 1 / _FAR or factors.min() > _FAR:
+    if factors.max() < 1 / _FAR or (factors.min() > _FAR and not natural):
         return True
     middle = float(np.median(factors))
-    alike = len(bands) > 2 and np.quantile(np.abs(np.log(factors / middle)), _BANDS_ALIKE) <= _ALIKE
+    alike = len(bands) >= _ENOUGH and np.quantile(np.abs(np.log(factors / middle)), _BANDS_ALIKE) <= _ALIKE
     bright = 2 * sum(band.median > band.bright for band in bands.values()) >= len(bands)
     return bool(alike) and (middle < _TOO_DARK or (middle > _TOO_BRIGHT and bright))
 

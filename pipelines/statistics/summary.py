@@ -70,9 +70,14 @@ def band_rows(statistics: DatasetStatistics) -> list[dict[str, Any]]:
             split: _around(group.bands[band]) if band in group.bands else ""
             for split, group in statistics.splits.items()
         }
-        | {"all": _around(each), "min": f"{each.min:g}", "max": f"{each.max:g}"}
+        | {"all": _around(each), "min": _short(each.min), "max": _short(each.max)}
         for band, each in statistics.whole.bands.items()
     ]
+
+
+def _short(number: float) -> float:
+    """A whole number without its point, another with four digits."""
+    return int(number) if number.is_integer() else float(f"{number:.4g}")
 
 
 def _around(band: BandStatistics) -> str:

@@ -37,8 +37,18 @@ SIZE = 120
 MAX_BYTES = 2 * 2**20
 """The most that they take, so that nothing larger has to be sent."""
 
-KNOWN = Known(scale=1e-4, unit="reflectance", quantiles={"0.1": 20, "1": 60, "50": 1200, "99": 5000, "99.9": 8000})
-"""What a model that is asked here has seen, in each band."""
+LEVELS = dict(zip(ALL_BANDS, (400, 500, 750, 700, 1200, 2200, 2600, 2700, 2900, 2900, 1900, 1100), strict=True))
+"""About the medians of BigEarthNet's land, reflectance × 10,000."""
+
+KNOWN = {
+    band: Known(
+        scale=1e-4,
+        unit="reflectance",
+        quantiles={"0.1": level / 40, "1": level / 12, "50": level, "99": 3 * level, "99.9": 5 * level},
+    )
+    for band, level in LEVELS.items()
+}
+"""What a model that is asked here has seen."""
 
 SERVER = str(Path(__file__).parents[2])
 
@@ -122,6 +132,12 @@ def filled(value: float, dtype: str = "uint16", *, pixel: float | None = None, *
     return geotiff(pixels, ALL_BANDS, **profile)
 
 
+def land(factor: float, dtype: str) -> bytes:
+    """Ordinary land on another scale."""
+    levels = np.array(list(LEVELS.values()))[:, None, None] * factor * np.ones((1, SIZE, SIZE))
+    return geotiff((levels if dtype.startswith("float") else np.rint(levels)).astype(dtype), ALL_BANDS)
+
+
 def masked(rows: int) -> bytes:
     """Ordinary pixels, of which so many rows are declared to be no data."""
     pixels = np.full((12, SIZE, SIZE), 900, np.uint16)
@@ -164,9 +180,11 @@ UPLOADS: dict[str, Upload] = {
     "text": Upload(lambda: b"hello, world", UNSUPPORTED, "a text file"),
     "text in Greek": Upload(lambda: "Αθήνα".encode() * 200, UNSUPPORTED, "a text file"),
     "noise": Upload(lambda: bytes(range(128, 256)), UNSUPPORTED, "a file of another kind"),
-    "png": Upload(png, UNSUPPORTED, "a PNG picture"),
+    "png": Upload(png, UNSUPPORTED, "a PNG picture", "wrong bands"),
     "jpeg": Upload(jpeg, UNSUPPORTED, "a JPEG picture"),
-    "jpeg 2000": Upload(lambda: b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(99), UNSUPPORTED, "a file of another kind"),
+    "jpeg 2000": Upload(
+        lambda: b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(99), UNSUPPORTED, "a file of another kind", "no image"
+    ),
     "pdf": Upload(lambda: b"%PDF-1.7 ...", UNSUPPORTED, "a PDF document"),
     "zip": Upload(zipped, UNSUPPORTED, "a ZIP archive"),
     "npy": Upload(lambda: b"\x93NUMPY\x01\x00", UNSUPPORTED, "a NumPy array"),
@@ -280,9 +298,9 @@ UPLOADS: dict[str, Upload] = {
     # on another scale than the model's
     "negative": Upload(lambda: filled(-5, "int16"), UNFIT, "pixels are around -5, and the", "do not fit uint16"),
     "decibels": Upload(lambda: filled(-12.5, "float32"), UNFIT, "pixels are around -12", "do not fit uint16"),
-    "unit reflectance": Upload(lambda: filled(0.3, "float32"), UNFIT, "reflectance from 0 to 1", "fractions"),
-    "percent": Upload(lambda: filled(12, "float32"), UNFIT, "they seem to be percent", None),
-    "8 bits": Upload(lambda: filled(31, "uint8"), UNFIT, "they seem to be 8 bits", None),
+    "unit reflectance": Upload(lambda: land(1e-4, "float32"), UNFIT, "reflectance from 0 to 1", "fractions"),
+    "percent": Upload(lambda: land(0.01, "float32"), UNFIT, "they seem to be percent", "fractions"),
+    "8 bits": Upload(lambda: land(0.0255, "uint8"), UNFIT, "they seem to be 8 bits", None),
     "senseless": Upload(lambda: filled(60_000), UNFIT, "far above", None),
     "a declared scale that makes them senseless": Upload(lambda: scaled(0.01), UNFIT, "far above", None),
     "a declared scale of nothing": Upload(lambda: scaled(0), UNFIT, "declared scale is no number, or 0"),

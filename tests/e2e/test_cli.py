@@ -66,7 +66,7 @@ WRONG: list[tuple[list[str], str]] = [
     (["data", "ingest", "{empty}", "out"], "no archive here. It must hold BigEarthNet v2 or v1, a folder of"),
     (["data", "ingest", "{archive}", "out", "--subset", "0%"], "0% is not above 0% and up to 100%"),
     (["data", "ingest", "{archive}", "out", "--subset", "5000"], "5000 asks for 5000 patches, there are 96"),
-    (["data", "ingest", "{archive}", "out", "--split", "half"], "'auto', 'official' or 'balanced', not 'half'"),
+    (["data", "ingest", "{archive}", "out", "--split", "half"], "'official', 'balanced' or 'places', not 'half'"),
     (["data", "ingest", "{archive}", "nosuch://out"], "nosuch:// addresses cannot be read here"),
     (["data", "download", "out", "--url", "ftp://example.org/a.tar"], "ftp"),
     (["data", "download", "out", "--version", "v3"], "'v2' or 'v1', not 'v3'"),

@@ -58,8 +58,8 @@ def test_exit_code_is_the_worst_met(files: Path) -> None:
 
 
 def test_messages_tell_of_options_where_a_request_would_tell_of_its_parts(url: str, files: Path) -> None:
-    assert "name the file's bands with --bands." in predict(url, "rgb.tif").err
-    assert "rgb.tif: bands: unknown band" in predict(url, "rgb.tif", "--bands", "B1,B2,B3").err
+    assert "name the file's bands in file order in --bands." in predict(url, "rgb.tif").err
+    assert "rgb.tif: file has 3 bands (B1, B2, B3)" in predict(url, "rgb.tif", "--bands", "B1,B2,B3").err
 
 
 @pytest.mark.parametrize("name", ["[bold]x.tif", "<b>x.tif", "Ä ü.tif", "{x}.tif", "-x.tif"])

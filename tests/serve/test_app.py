@@ -87,7 +87,8 @@ def test_a_replica_tells_what_it_serves(fresh: Endpoint, registry: Path, bundle:
     config = read_config(bundle)
     assert (info.name, info.version, info.architecture) == ("land", 1, "landnet")
     assert (info.bands, info.labels, info.thresholds) == (config.bands, config.label_names, config.thresholds)
-    assert (info.image_size, info.scale, info.dataset) == (120, 10_000, config.dataset)
+    assert (info.image_size, info.numbers, info.dataset) == (120, config.known(), config.dataset)
+    assert all(each.quantiles for each in info.numbers.values())
     assert info.metrics == read_metrics(bundle)
 
 

@@ -229,7 +229,7 @@ def test_what_is_asked_wrongly_is_said() -> None:
         explain(bundle, images, LABELS[0], "scorecam")
     with pytest.raises(LabelError, match=r'unknown class "Bright korner"\. Did you mean "Bright corner"'):
         explain(bundle, images, "Bright korner")
-    images[0, 0, 0, 0] = torch.nan
+    images[0, 0, 0, 0] = torch.inf
     for method in METHODS:
         with pytest.raises(BundleError, match="not finite"):
             explain(bundle, images, LABELS[0], method)

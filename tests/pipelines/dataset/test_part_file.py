@@ -102,7 +102,7 @@ def test_newer_format_is_refused(copy: Path) -> None:
     path = copy / MANIFEST
     newer = FORMAT_VERSION + 1
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": newer}))
-    with pytest.raises(ShardError, match=f"format {newer}, this version reads {FORMAT_VERSION}"):
+    with pytest.raises(ShardError, match=f"format {newer}, this version reads 2 and {FORMAT_VERSION}"):
         open_dataset(copy)
 
 

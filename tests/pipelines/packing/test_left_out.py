@@ -68,5 +68,5 @@ def test_missing_and_unreadable_ones_are_counted_together() -> None:
 
 def test_no_class_goes_however_much_may() -> None:
     check_classes(catalogue(100), {"a": record(98, (97, 1), broken=2)})
-    with pytest.raises(LabelError, match=r"ash would have no patch left: none of theirs can be read \(broken\)"):
+    with pytest.raises(LabelError, match=r"ash would have no patch left: none of theirs is kept \(broken\)"):
         check_classes(catalogue(100), {"a": record(99, (99, 0), broken=1)})

@@ -17,18 +17,7 @@ from pipelines.errors import PatchError
 from pipelines.pixels.judge import judge
 from pipelines.pixels.meaning import QUANTILES, Known
 from pipelines.pixels.patch import read_stack
-
-LEVELS = dict(zip(ALL_BANDS, (400, 500, 750, 700, 1200, 2200, 2600, 2700, 2900, 2900, 1900, 1100), strict=True))
-"""About the medians of BigEarthNet's land."""
-
-KNOWN = {
-    band: Known(
-        scale=1e-4,
-        unit="reflectance",
-        quantiles={"0.1": level / 40, "1": level / 12, "50": level, "99": 3 * level, "99.9": 5 * level},
-    )
-    for band, level in LEVELS.items()
-}
+from tests.doors.uploads import KNOWN, LEVELS
 
 SURFACES: dict[str, Mapping[str, float]] = {
     "land": LEVELS,
@@ -50,6 +39,12 @@ def patch_of(levels: Mapping[str, float], factor: float = 1, shift: float = 0) -
 @pytest.mark.parametrize("surface", SURFACES)
 def test_no_surface_of_the_earth_is_refused(surface: str) -> None:
     judge(patch_of(SURFACES[surface]), KNOWN)
+
+
+@pytest.mark.parametrize("surface", ["snow", "cloud"])
+def test_what_is_bright_in_all_of_a_few_bands_is_no_other_scale(surface: str) -> None:
+    visible = {band: SURFACES[surface][band] for band in ("B04", "B03", "B02")}
+    assert judge(patch_of(visible), {band: KNOWN[band] for band in visible})
 
 
 def test_ordinary_land_is_not_odd() -> None:

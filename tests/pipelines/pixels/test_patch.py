@@ -64,15 +64,12 @@ def test_write_and_read_round_trip() -> None:
         np.testing.assert_array_equal(again.pixels[name][:: 120 // band.size, :: 120 // band.size], pixels[name])
 
 
-MODEL = dict.fromkeys(ALL_BANDS, KNOWN)
-
-
 class TestReading(DoorTests):
     @pytest.fixture
     def door(self) -> Door:
         def read(upload: Upload | Question) -> str:
             with pytest.raises(PatchError) as caught:
-                read_stack(upload.data, size=SIZE, known=MODEL, limits=Limits(max_bytes=MAX_BYTES))
+                read_stack(upload.data, size=SIZE, known=KNOWN, limits=Limits(max_bytes=MAX_BYTES))
             assert isinstance(caught.value, upload.wrong.error)
             return str(caught.value)
 
@@ -82,7 +79,7 @@ class TestReading(DoorTests):
 def test_bright_pixels_are_answered_with_a_warning() -> None:
     pixels = np.full((12, 120, 120), 1000, np.uint16)
     pixels[3, :5] = 18_000
-    assert any("1.8 reflectance" in note for note in read_stack(geotiff(pixels, ALL_BANDS), known=MODEL).warnings)
+    assert any("1.8 reflectance" in note for note in read_stack(geotiff(pixels, ALL_BANDS), known=KNOWN).warnings)
 
 
 @settings(max_examples=60, deadline=None)
