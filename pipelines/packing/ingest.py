@@ -57,6 +57,7 @@ def ingest(settings: IngestSettings, progress: Progress | None = None, show: Sho
         StorageError: no room for the parts.
         ServiceError: an object store does not answer.
     """
+    check_ways()  # to Ray, before anything is read or written
     catalogue = read_archive(settings)
     check_missing(catalogue, settings.max_bad)
     if show:
@@ -67,7 +68,6 @@ def ingest(settings: IngestSettings, progress: Progress | None = None, show: Sho
     if (out / MANIFEST).is_file():
         return _finished(out, plan, settings)
     _check_free(out, settings.resume)
-    check_ways()  # to Ray, before anything is written
     with _lock(out):
         if (out / MANIFEST).is_file():  # another has finished since
             return _finished(out, plan, settings)
