@@ -31,8 +31,11 @@ from pipelines.settings import IngestSettings
 _LOOKED_AT = 64
 """Patches, at most."""
 
-_ORDINARY = 20_000
-"""Numbers whose median is beyond this are no reflectance × 10,000, and nothing is suspected of them."""
+_SENTINELS = 7_000
+"""Numbers whose median is beyond this are no reflectance × 10,000, with or without an offset."""
+
+_LANDSATS = 7_000
+"""Reflectance 0 is 7,273 in Landsat's Collection 2, Level 2 (USGS: reflectance = number × 0.0000275 − 0.2)."""
 
 
 @dataclass(frozen=True)
@@ -191,15 +194,21 @@ def _nodata(bands: Sequence[Measured], kind: Kind, told: Told) -> float | None:
 
 
 def _suspect(files: Sequence[Mapping[str, Measured]]) -> str | None:
-    """Whether numbers look as if processing baseline 04.00 had added to them: there is no dark pixel in any band."""
+    """Whether numbers look as if something had been added to them: there is no dark pixel in any band."""
     if any(band.numbers.dtype.kind == "f" for file in files for band in file.values()) or len(files[0]) < 3:
         return None
     there = [numbers for file in files for band in file.values() if (numbers := _there(band)).size]
-    if not there or min(int(numbers.min()) for numbers in there) < BASELINE_OFFSET:
+    if not there:
         return None
-    if float(np.median([np.median(numbers) for numbers in there])) > _ORDINARY:
-        return None
-    return (
-        f"no pixel of any band is below {BASELINE_OFFSET:,}: the numbers seem to have the offset of Sentinel-2's "
-        "processing baseline 04.00; if so, tell it with --scale 0.0001 --offset -0.1"
-    )
+    lowest, middle = min(int(each.min()) for each in there), float(np.median([np.median(each) for each in there]))
+    if lowest >= BASELINE_OFFSET and middle < _SENTINELS:
+        return (
+            f"no pixel of any band is below {BASELINE_OFFSET:,}: the numbers seem to have the offset of Sentinel-2's "
+            "processing baseline 04.00; if so, tell it with --scale 0.0001 --offset -0.1"
+        )
+    if lowest >= _LANDSATS and middle < 3 * _LANDSATS:
+        return (
+            f"no pixel of any band is below {_LANDSATS:,}: the numbers seem to be surface reflectance of Landsat's "
+            "Collection 2; if so, tell it with --scale 0.0000275 --offset -0.2"
+        )
+    return None
