@@ -15,8 +15,8 @@ demo: env ## run the whole path, then leave the web page up until Ctrl-C
 	@$(VENV)/bin/python -m landsweep demo
 
 test: dev ## run all tests but the slow ones
-	@echo "==> Tests (about 14 minutes on 2 cores; make test-all runs the slow ones too)"
-	@$(PYTEST) -n 3 --dist loadscope -m "not slow" $(ARGS)
+	@echo "==> Tests (about 16 minutes on 2 cores; make test-all runs the slow ones too)"
+	@$(PYTEST) -n 2 --dist loadscope -m "not slow" $(ARGS)
 
 test-slow: dev ## run the tests that kill, soak or need minutes each
 	@echo "==> Slow tests (about 12 minutes on 2 cores)"

@@ -28,6 +28,7 @@ LOOPBACK_ENV = {
     "RAY_AUTH_MODE": "token",
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",  # with 5, a proxy on busy cores is killed before it has started
 }
 """What keeps a single-node Ray on 127.0.0.1 and behind a token, and quick to notice a dead Serve proxy."""
 

@@ -79,8 +79,7 @@ def with_numbers(layout: Layout, places: Sequence[str], fetch: Fetch, told: Told
     files: list[dict[str, Measured]] = []
     for place in places[:: -(-len(places) // _LOOKED_AT) or 1]:
         with suppress(PatchError, OSError):
-            found = find_patch(layout, place, fetch).bands
-            files.append({band.name: measured for band, measured in found.items()})
+            files.append(find_patch(layout, place, fetch).bands)
     if not files:
         return layout, []
     assumed = _assumed(files) if told == Told(nodata=told.nodata) else None

@@ -7,7 +7,7 @@ object store or a tar. Flows out: a `Patch`, or a PatchError with the reason for
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -73,9 +73,9 @@ class Layout(Settings):
 
 @dataclass(frozen=True)
 class Found:
-    """The bands of one patch as its files have them, and where it lies."""
+    """The bands of one patch as its files have them, by name, and where it lies."""
 
-    bands: dict[BandColumn, Measured]
+    bands: dict[str, Measured]
     crs: str
     bounds: Bounds | None
 
@@ -92,9 +92,9 @@ def read_patch(layout: Layout, place: str, fetch: Fetch) -> Patch:
         raise PatchError("no scale is declared, as the others do")
     if all(map(_is_blank, found.bands.values())):
         raise PatchError("all pixels are empty")
-    pixels = {band.name: store(band.numbers, measured) for band, measured in found.bands.items()}
-    nodata = max(share_of(holes_of(band.numbers, pixels[band.name])) for band in found.bands)
-    return Patch(pixels, found.crs, found.bounds, tuple(_notes(found.bands, layout)), nodata)
+    pixels = {band.name: store(band.numbers, found.bands[band.name]) for band in layout.bands}
+    nodata = max(share_of(holes_of(band.numbers, pixels[band.name])) for band in layout.bands)
+    return Patch(pixels, found.crs, found.bounds, tuple(_notes(found.bands.values(), layout)), nodata)
 
 
 def find_patch(layout: Layout, place: str, fetch: Fetch) -> Found:
@@ -108,7 +108,7 @@ def find_patch(layout: Layout, place: str, fetch: Fetch) -> Found:
 
 def _find_files(layout: Layout, place: str, fetch: Fetch) -> Found:
     stem = f"{place}/{place.rsplit('/', 1)[-1]}"
-    found: dict[BandColumn, Measured] = {}
+    found: dict[str, Measured] = {}
     crs, bounds = "", None
     for band in layout.bands:
         file = place + layout.endings[band.name] if layout.endings else f"{stem}_{band.name}.tif"
@@ -117,7 +117,7 @@ def _find_files(layout: Layout, place: str, fetch: Fetch) -> Found:
             raise PatchError("wrong size", where=band.name)
         if not layout.endings and raster.pixels.dtype != np.uint16:
             raise PatchError("wrong type", where=band.name)
-        found[band] = layout.told.of(raster.band(0))
+        found[band.name] = layout.told.of(raster.band(0))
         if len(found) == 1:
             crs, bounds = raster.crs, raster.bounds
         elif raster.crs != crs or not _same_place(raster.bounds, bounds):
@@ -149,7 +149,7 @@ def _find_stack(layout: Layout, place: str, fetch: Fetch) -> Found:
     names = _names_of(layout, raster)
     if any(raster.pixels.shape[1:] != (band.size, band.size) for band in layout.bands):
         raise PatchError("wrong size")
-    found = {band: layout.told.of(raster.band(names.index(band.name))) for band in layout.bands}
+    found = {band.name: layout.told.of(raster.band(names.index(band.name))) for band in layout.bands}
     return Found(found, raster.crs, raster.bounds)
 
 
@@ -168,16 +168,18 @@ def _names_of(layout: Layout, raster: Raster) -> list[str]:
     raise PatchError(f"wrong bands ({'two' if lacking in known else 'none'} called {lacking})")
 
 
-def _notes(found: Mapping[BandColumn, Measured], layout: Layout) -> Iterator[str]:
+def _notes(found: Collection[Measured], layout: Layout) -> Iterator[str]:
     """What was done to a file's numbers, and what was taken for granted, to be counted."""
-    lines = {measured.line for measured in found.values() if measured.line}
+    if any(measured.numbers.dtype == np.float64 for measured in found):
+        yield "float64, stored as float32"
+    lines = {measured.line for measured in found if measured.line}
+    if not lines and not layout.mixed:
+        return
     mine = {band.numbers.line for band in layout.bands}
     if lines and not lines <= mine:
         yield f"declared {said(lines)}, and brought to {said(mine)}"
-    if not lines and layout.mixed:
+    if not lines:
         yield f"declared no scale, and taken for {said(mine)}"
-    if any(measured.numbers.dtype == np.float64 for measured in found.values()):
-        yield "float64, stored as float32"
 
 
 def said(lines: Iterable[Line]) -> str:

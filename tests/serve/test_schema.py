@@ -74,7 +74,7 @@ def test_bounds_are_four_numbers_or_none(bounds: object) -> None:
 def test_what_needs_explaining_is_explained_in_the_docs() -> None:
     models: list[tuple[type[BaseModel], tuple[str, ...]]] = [
         (ErrorBody, ("code", "message", "hint")),
-        (ModelInfo, ("bands", "image_size", "scale", "metrics")),
+        (ModelInfo, ("bands", "image_size", "numbers", "max_nodata", "metrics")),
         (Prediction, ("crs", "bounds", "warnings")),
     ]
     for model, fields in models:
