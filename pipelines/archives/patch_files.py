@@ -44,6 +44,8 @@ class Told(Settings):
 
     def of(self, measured: Measured) -> Measured:
         """A band with what is told of it, where its file does not say it."""
+        if self is NOTHING:
+            return measured
         line = None
         if self.scale is not None or self.offset is not None:
             line = Line(1.0 if self.scale is None else self.scale, self.offset or 0.0)
@@ -52,6 +54,9 @@ class Told(Settings):
             found = measured.numbers == self.nodata
             holes = found if found.any() else None
         return Measured(measured.numbers, holes, measured.line or line)
+
+
+NOTHING = Told()
 
 
 class Layout(Settings):
@@ -66,7 +71,7 @@ class Layout(Settings):
     names: list[str] = Field(default=[], description="bands of a stack in file order, where it does not name them")
     undeclared: bool = Field(default=True, description="whether files may leave unsaid what their numbers mean")
     mixed: bool = Field(default=False, description="whether some files say it and some do not")
-    told: Told = Field(default=Told(), description="of a stack's numbers")
+    told: Told = Field(default=NOTHING, description="of the numbers")
     renames: dict[str, str] = Field(default={}, description="what a stack's band is to be called, where not as it says")
     endings: dict[str, str] = Field(default={}, description="band to what its file's path has after the place")
 
