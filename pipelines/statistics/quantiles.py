@@ -17,10 +17,10 @@ from pipelines.dataset.part_file import ROWS_PER_GROUP, decode_columns, open_par
 from pipelines.location import Location
 from pipelines.pixels.meaning import QUANTILES
 
-GROUPS = 8
+GROUPS = 16
 """Row groups of 64 patches that are looked at, from all over the split."""
 
-_PIXELS = 2**18  # of a band, at the most: the 0.1 % quantile then has some hundreds below it
+_PIXELS = 2**20  # of a band, at the most: the 0.1 % quantile then has a thousand below it
 
 
 def sample_quantiles(
