@@ -72,10 +72,14 @@ def take_picture(tiff: bytes, model: ModelInfo, bands: str = "") -> Picture:
 def _read(tiff: bytes, model: ModelInfo, names: tuple[str, ...] | None) -> Patch:
     # One call for both: asked for RGB alone, the reader would take a nameless three-band file for it.
     more = [band for band in RGB if not find(band, model.bands)]
+    first = next(iter(model.numbers.values()), Known())
+    wanted = (*model.bands, *more)
+    # Without quantiles: the endpoint has judged the patch already.
+    known = {band: model.numbers.get(band, first).model_copy(update={"quantiles": {}}) for band in wanted}
     try:
-        return read_stack(tiff, wanted=(*model.bands, *more), names=names, max_nodata=1)
+        return read_stack(tiff, wanted=wanted, names=names, known=known, max_nodata=1)
     except PatchError:
-        return read_stack(tiff, wanted=model.bands, names=names, max_nodata=1)
+        return read_stack(tiff, wanted=model.bands, names=names, known=known, max_nodata=1)
 
 
 def _stretch(layers: NDArray[Any], numbers: Mapping[str, Known]) -> tuple[Pixels, str]:
@@ -96,8 +100,10 @@ def _stretch(layers: NDArray[Any], numbers: Mapping[str, Known]) -> tuple[Pixels
 
 def _least_span(known: Known) -> float:
     """Least contrast that is stretched, so that a calm sea does not become noise."""
-    if known.unit == "reflectance" or not known.quantiles:
-        return _CONTRAST * (1 if known.scale != 1 else 10_000)
+    if known.unit == "reflectance":
+        return _CONTRAST
+    if not known.quantiles:
+        return _CONTRAST * 10_000
     return 0.1 * max(known.scale * (known.quantiles["99"] - known.quantiles["1"]), 1e-6)
 
 

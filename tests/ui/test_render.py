@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 
 from pipelines.errors import ServiceError, StudyError
+from pipelines.pixels.meaning import Known
 from pipelines.pixels.patch import Patch, write_stack
 from serve.schema import LabelPrediction, ModelName, Prediction
+from tests.fakes import geotiff
 from tests.ui.stand_in import SIZE, make_tiff, model_info
 from ui import render
 from ui.picture import HEAT, Pixels, as_uri, lay_over, read_heat, take_picture
@@ -65,6 +67,22 @@ def test_calm_water_is_not_stretched_to_noise() -> None:
     pixels = {band: rng.integers(500, 506, (SIZE, SIZE)).astype(np.uint16) for band in ("B02", "B03", "B04")}
     seen = take_picture(write_stack(Patch(pixels), tuple(pixels), SIZE), model_info("rgb", tuple(pixels)))
     assert np.ptp(seen.rgb) < 10
+
+
+def test_the_picture_is_of_what_the_numbers_mean() -> None:
+    """The same land as numbers, with an offset that the file declares, and as reflectance from 0 to 1."""
+    land = np.random.default_rng(0).integers(300, 2500, (3, SIZE, SIZE))
+    rgb = ("B04", "B03", "B02")
+    model = model_info("rgb", rgb)
+    fractions = model.model_copy(update={"numbers": dict.fromkeys(rgb, Known(dtype="float32", unit="reflectance"))})
+    plain = take_picture(geotiff(land.astype(np.uint16), rgb), model)
+    newer = {"scales": (1e-4,) * 3, "offsets": (-0.1,) * 3}
+    declared = take_picture(geotiff((land + 1000).astype(np.uint16), rgb, **newer), model)
+    unit = take_picture(geotiff((land / 10_000).astype(np.float32), rgb), fractions)
+    assert plain.caption == declared.caption == unit.caption
+    for other in (declared, unit):
+        assert np.abs(plain.rgb.astype(int) - other.rgb.astype(int)).max() <= 1
+    assert np.ptp(plain.rgb) > 200
 
 
 def test_real_patches_use_the_range_of_a_picture(real_data: Path) -> None:
