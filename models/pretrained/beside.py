@@ -118,9 +118,15 @@ def _walk(values: Any, depth: int = 0) -> Iterator[tuple[str, Any]]:
 
 
 def _names(said: list[tuple[str, Any]], keys: tuple[str, ...], count: int) -> tuple[str, ...]:
-    """The first list of so many names under one of these keys; none where there is none."""
+    """The first list of so many names, each of another thing, under one of these keys; none where there is none."""
     lists = (value for key, value in said if key in keys and isinstance(value, list) and len(value) == count)
-    return next((tuple(value) for value in lists if value and all(isinstance(each, str) for each in value)), ())
+    return next((tuple(value) for value in lists if value and _are_names(value)), ())
+
+
+def _are_names(values: list[Any]) -> bool:
+    if not all(isinstance(each, str) and each.strip() for each in values):
+        return False
+    return len({canonical(each) or each for each in values}) == len(values)
 
 
 def _statistics(said: list[tuple[str, Any]], bands: tuple[str, ...], scale: float) -> Normalisation | None:

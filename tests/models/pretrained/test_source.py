@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from models.bundle.weights import write_bundle
@@ -86,6 +86,8 @@ def test_a_sidecar_that_is_no_json_is_refused(four: Path, content: bytes) -> Non
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=3) | st.sampled_from(FOUR),
                     lambda inner: st.lists(inner, max_size=4)
                     | st.dictionaries(st.sampled_from(["bands", "mean", "std", "img", "config"]), inner)))  # fmt: skip
+@example(said={"bands": ["", "", "", ""]})
+@example(said={"bands": ["red", "B4", "B02", "B03"]})
 def test_a_publishers_json_says_something_or_is_as_if_it_were_not_there(four_once: Path, said: Any) -> None:
     four_once.with_suffix(".json").write_text(json.dumps(said))
     source = open_source(four_once)
