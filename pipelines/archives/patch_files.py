@@ -44,7 +44,7 @@ class Told(Settings):
 
     def of(self, measured: Measured) -> Measured:
         """A band with what is told of it, where its file does not say it."""
-        if self is NOTHING:
+        if self.scale is self.offset is self.nodata is None:
             return measured
         line = None
         if self.scale is not None or self.offset is not None:
@@ -54,9 +54,6 @@ class Told(Settings):
             found = measured.numbers == self.nodata
             holes = found if found.any() else None
         return Measured(measured.numbers, holes, measured.line or line)
-
-
-NOTHING = Told()
 
 
 class Layout(Settings):
@@ -71,7 +68,14 @@ class Layout(Settings):
     names: list[str] = Field(default=[], description="bands of a stack in file order, where it does not name them")
     undeclared: bool = Field(default=True, description="whether files may leave unsaid what their numbers mean")
     mixed: bool = Field(default=False, description="whether some files say it and some do not")
-    told: Told = Field(default=NOTHING, description="of the numbers")
+    told: Told = Field(default=Told(), description="of the numbers")
+
+    def file_of(self, place: str, band: str) -> str:
+        """Path in the archive of the file in which a patch has a band."""
+        if self.kind == "stack":
+            return place
+        return place + self.endings[band] if self.endings else f"{place}/{place.rsplit('/', 1)[-1]}_{band}.tif"
+
     renames: dict[str, str] = Field(default={}, description="what a stack's band is to be called, where not as it says")
     endings: dict[str, str] = Field(default={}, description="band to what its file's path has after the place")
 
@@ -112,12 +116,10 @@ def find_patch(layout: Layout, place: str, fetch: Fetch) -> Found:
 
 
 def _find_files(layout: Layout, place: str, fetch: Fetch) -> Found:
-    stem = f"{place}/{place.rsplit('/', 1)[-1]}"
     found: dict[str, Measured] = {}
     crs, bounds = "", None
     for band in layout.bands:
-        file = place + layout.endings[band.name] if layout.endings else f"{stem}_{band.name}.tif"
-        raster = _fetch_raster(file, fetch, band.name)
+        raster = _fetch_raster(layout.file_of(place, band.name), fetch, band.name)
         if raster.pixels.shape != (1, band.size, band.size):
             raise PatchError("wrong size", where=band.name)
         if not layout.endings and raster.pixels.dtype != np.uint16:

@@ -121,9 +121,8 @@ def read_places(places: Sequence[str], layout: Layout, fetch: Fetch) -> list[Pos
     band = min(layout.bands, key=lambda each: each.size).name
 
     def read(patch: str) -> bytes | None:
-        file = patch if layout.kind == "stack" else f"{patch}/{patch.rsplit('/', 1)[-1]}_{band}.tif"
         try:
-            return fetch(file)
+            return fetch(layout.file_of(patch, band))
         except OSError as error:
             if not isinstance(error, FileNotFoundError) and error.errno not in ONE_FILE:
                 raise

@@ -134,3 +134,11 @@ def test_lengths_have_units(given: str, length: float) -> None:
 def test_other_lengths_are_refused(given: str) -> None:
     with pytest.raises(SettingsError, match="block"):
         IngestSettings.parse({"source": "a", "out": "b", "block": given})
+
+
+def test_a_file_a_band_is_asked_by_what_its_name_ends_with() -> None:
+    bands = [BandColumn(name="B02", size=8), BandColumn(name="B11", size=4)]
+    layout = Layout(kind="files", bands=bands, endings={"B02": "_B02_10m.tif", "B11": "_B11_20m.tif"})
+    data = geotiff(PIXELS, ["red"], transform=from_bounds(300_000, 5_300_000, 300_640, 5_300_640, 8, 8))
+    (found,) = read_places(["p1/T33"], layout, {"p1/T33_B11_20m.tif": data}.__getitem__)
+    assert found == ("EPSG:32633", (300_000, 5_300_000, 300_640, 5_300_640))
