@@ -60,6 +60,12 @@ CIRRUS = Band("B10", 60, 1373.5, "cirrus")
 
 ALL_BANDS: tuple[str, ...] = tuple(SENTINEL2)
 
+LEVEL_1C: tuple[str, ...] = (*ALL_BANDS[:10], CIRRUS.name, *ALL_BANDS[10:])
+"""All thirteen of a Level-1C product, in the order of their numbers: B8A after B08, B10 before B11."""
+
+EUROSAT_ORDER: tuple[str, ...] = (*(name for name in LEVEL_1C if name != "B8A"), "B8A")
+"""The same thirteen as EuroSAT's tool writes them."""
+
 BAND_SETS: dict[str, tuple[str, ...]] = {
     "all": ALL_BANDS,
     "all-imp": tuple(name for name, band in SENTINEL2.items() if band.gsd < 60),
@@ -76,6 +82,11 @@ def is_coarse(name: str) -> bool:
     return band is not None and band.gsd > PATCH_METRES // PATCH_SIZE
 
 
+def listed(spec: str) -> tuple[str, ...]:
+    """The names that a band set's name stands for, or those of a comma list, as they are written."""
+    return BAND_SETS.get(spec.strip()) or tuple(part.strip() for part in spec.split(",") if part.strip())
+
+
 def parse_bands(spec: str, available: Sequence[str] = ALL_BANDS) -> tuple[str, ...]:
     """Turn a band set's name or a comma list into band names, in the order given.
 
@@ -87,7 +98,7 @@ def parse_bands(spec: str, available: Sequence[str] = ALL_BANDS) -> tuple[str, .
     spec = spec.strip()
     if spec == "all":
         return tuple(available)
-    names = BAND_SETS.get(spec) or tuple(part.strip() for part in spec.split(",") if part.strip())
+    names = listed(spec)
     if not names:
         raise BandError("no band given", where=repr(spec), hint=f"Name a set ({', '.join(BAND_SETS)}) or bands.")
     meant = tuple(find(name, available) or name for name in names)

@@ -11,6 +11,7 @@ from html import escape
 
 from pipelines.errors import LandsweepError
 from pipelines.labels import colour_of
+from pipelines.pixels.meaning import Line
 from serve.schema import LabelPrediction, ModelInfo, Prediction
 from ui.picture import HEAT, Picture, Pixels, as_uri
 
@@ -58,12 +59,11 @@ def blank(models: list[ModelInfo]) -> str:
 
 def _numbers(model: ModelInfo) -> str:
     """What the numbers of a file are to be that does not say what they are."""
-    meant = {(each.scale, each.offset, each.unit) for each in model.numbers.values()}
+    meant = {(each.line, each.unit) for each in model.numbers.values()}
     if len(meant) != 1:
         return "numbers as in training"
-    ((scale, offset, unit),) = meant
-    shift = f" + {offset:g}" if offset else ""
-    return f"number × {scale:g}{shift} is {unit or 'a value'}" if (scale, offset) != (1, 0) else unit or "numbers"
+    ((line, unit),) = meant
+    return f"number {line.formula} is {unit or 'a value'}" if line != Line() else unit or "numbers"
 
 
 def labels(predictions: list[LabelPrediction]) -> str:

@@ -17,6 +17,7 @@ from models.metric_keys import METRICS
 from models.nets.catalog import MODELS
 from models.settings import ProbeSettings, TrainSettings
 from pipelines.bands import SENTINEL2
+from pipelines.pixels.meaning import Line
 
 if TYPE_CHECKING:
     from models.bundle.config import BundleConfig
@@ -208,12 +209,11 @@ def _calibration(config: BundleConfig, metrics: Mapping[str, Any]) -> Iterator[s
 
 def _meaning(config: BundleConfig) -> str:
     """What the numbers of all bands are, where it is known."""
-    lines = {(each.scale, each.offset, each.unit) for each in config.known().values()}
-    if len(lines) > 1:
+    meant = {(each.line, each.unit) for each in config.known().values()}
+    if len(meant) > 1:
         return "What their numbers mean is in `config.json`, by band."
-    ((scale, offset, unit),) = lines
-    shift = f" + {offset:g}" if offset else ""
-    of = f"{unit} is number × {scale:g}{shift}" if unit or scale != 1 or offset else "their numbers have no unit"
+    ((line, unit),) = meant
+    of = f"{unit} is number {line.formula}" if unit or line != Line() else "their numbers have no unit"
     return f"That {of} is what the dataset says; nothing checked it."
 
 

@@ -15,13 +15,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from models.pretrained.normalisation import Normalisation
-from pipelines.bands import ALL_BANDS, BAND_SETS, CIRRUS
+from pipelines.bands import ALL_BANDS, BAND_SETS, LEVEL_1C
 
 RGB = BAND_SETS["rgb"]
 """What the channels of a net trained on photographs are, in their order: red, green, blue."""
-
-LEVEL_1C = (*ALL_BANDS[:10], CIRRUS.name, *ALL_BANDS[10:])
-"""All thirteen, in the order of their numbers: B8A after B08, B10 before B11."""
 
 SATLAS = (*RGB, "B05", "B06", "B07", "B08", "B11", "B12")
 NDVI = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "NDVI")

@@ -19,7 +19,7 @@ from models.pretrained.forms import Formed, to_timm
 from models.pretrained.known import RGB, SEVERAL, known
 from models.pretrained.normalisation import Normalisation
 from models.pretrained.read import Contents, read_contents
-from pipelines.bands import BAND_SETS
+from pipelines.bands import listed
 from pipelines.errors import SettingsError, shown
 from pipelines.spellings import canonical, canonical_names
 
@@ -75,7 +75,7 @@ def open_source(path: Path, channels: str = "") -> Source:
     sidecar = read_sidecar(path)
     said = (each.normalisation for each in (sidecar, publisher, row) if each)
     if channels:
-        bands, told = BAND_SETS.get(channels.strip()) or _split(channels), SETTING
+        bands, told = listed(channels), SETTING
     elif sidecar:
         bands, told = sidecar.bands, sidecar.file.name
     elif publisher:
@@ -105,10 +105,6 @@ def how_to_name(file: Path, form: str, channels: int) -> str:
     how = f"Name them in their order: {SETTING}: B02,B03,… (or --pretrained-bands), or "
     how += f'{{"bands": ["B02", "B03", …]}} in {sidecar_of(file).name} beside it.'
     return f"{SEVERAL.get((form, channels), '')} {how}".strip()
-
-
-def _split(names: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in names.split(",") if part.strip())
 
 
 def _checked(path: Path, formed: Formed, bands: tuple[str, ...], told: str) -> tuple[str, ...]:

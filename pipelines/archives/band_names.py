@@ -15,16 +15,15 @@ from collections.abc import Sequence
 
 from pipelines.archives.patch_files import Layout
 from pipelines.archives.survey import Seen
-from pipelines.bands import ALL_BANDS, BAND_SETS, CIRRUS, parse_bands
+from pipelines.bands import ALL_BANDS, BAND_SETS, EUROSAT_ORDER, LEVEL_1C, parse_bands
 from pipelines.dataset.manifest import BandColumn
+from pipelines.dataset.part_file import TEXT_AND_PLACE
 from pipelines.errors import ArchiveError, BandError
 from pipelines.spellings import canonical_names
 
-_TAKEN = ("patch_id", "country", "crs", "x", "y", "labels")  # columns of a part beside its bands
+_TAKEN = (*TEXT_AND_PLACE, "labels")  # columns of a part beside its bands
 _SMALL = 16  # pixels a side that every net takes
 _LEAST = 2  # that any takes
-_LEVEL_1C = (*ALL_BANDS[:10], CIRRUS.name, *ALL_BANDS[10:])
-_EUROSAT = (*ALL_BANDS[:8], "B09", CIRRUS.name, "B11", "B12", "B8A")
 
 
 def stack_layout(seen: Sequence[Seen], bands: str, names: Sequence[str], where: str) -> tuple[Layout, list[str]]:
@@ -80,7 +79,7 @@ def files_layout(
     """
     if names:
         raise BandError("the files are called by their bands", where="names", hint="Leave it out.")
-    order = [band for band in _LEVEL_1C if band in endings]
+    order = [band for band in LEVEL_1C if band in endings]
     known = (*order, *(band for band in endings if band not in order))
     _check_names(known)
     columns = []
@@ -128,7 +127,7 @@ def _of_named(named: Sequence[Seen], given: Sequence[str]) -> tuple[tuple[str, .
     if len({canonical_names(order) for order in orders}) > 1:
         notes.append("files have their bands in several orders, or not the same ones, and are read by name")
         if not given:
-            known = [band for band in _LEVEL_1C if band in called]
+            known = [band for band in LEVEL_1C if band in called]
             written = called = (*known, *(band for band in called if band not in known))
     other = [f"{old} for {new}" for old, new in zip(written, called, strict=True) if old != new]
     if other and not given:
@@ -167,10 +166,10 @@ def _of_unnamed(count: int, bands: str, given: Sequence[str]) -> tuple[tuple[str
 
 def _how_to_name(count: int) -> str:
     """Names to copy, of a set of as many bands where there is one."""
-    if count == len(_LEVEL_1C):
+    if count == len(LEVEL_1C):
         return (
-            f"Name all {count} in file order. As EuroSAT has them: --names {','.join(_EUROSAT)}; as Level-1C has them: "
-            f"--names {','.join(_LEVEL_1C)}."
+            f"Name all {count} in file order. As EuroSAT has them: --names {','.join(EUROSAT_ORDER)}; "
+            f"as Level-1C has them: --names {','.join(LEVEL_1C)}."
         )
     sets = {len(members): name for name, members in BAND_SETS.items() if name != "all"}
     if count in sets:

@@ -47,9 +47,6 @@ class Meant:
     least: float
     most: float
 
-    def __str__(self) -> str:
-        return self.words
-
 
 _USUAL = (
     Meant("reflectance × 10,000", REFLECTANCE.line, 100, 6_000),
@@ -90,7 +87,7 @@ def with_numbers(layout: Layout, places: Sequence[str], fetch: Fetch, told: Told
         "undeclared": not all(declaring),
         "mixed": any(declaring) and not all(declaring),
     }
-    notes = [f"numbers are taken for {assumed}; if they are not, give --scale and --unit"] if assumed else []
+    notes = [f"numbers are taken for {assumed.words}; if they are not, give --scale and --unit"] if assumed else []
     return layout.model_copy(update=update), [*notes, *_told_of(files, declaring, encodings)]
 
 

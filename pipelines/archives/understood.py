@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipelines.archives.catalogue import SPLITS, Catalogue
+from pipelines.pixels.meaning import Encoding, Line
 
 _EXAMPLES = 3
 _MOST_CLASSES = 50  # lines of text; JSON has all
@@ -64,8 +65,8 @@ def _shared(numbers: dict[str, dict[str, Any]]) -> Iterator[str]:
 
 
 def _meaning(numbers: dict[str, Any]) -> str:
-    shift = f" + {numbers['offset']:g}" if numbers["offset"] else ""
-    unit = numbers["unit"] or "an unnamed unit"
-    line = f", × {numbers['scale']:g}{shift} is {unit}" if shift or numbers["scale"] != 1 or numbers["unit"] else ""
-    nodata = "" if numbers["nodata"] is None else f", {numbers['nodata']:g} is no data"
-    return f"{numbers['dtype']}{line}{nodata}"
+    found = Encoding(**numbers)
+    meant = found.unit or found.line != Line()
+    line = f", {found.line.formula} is {found.unit or 'an unnamed unit'}" if meant else ""
+    nodata = "" if found.nodata is None else f", {found.nodata:g} is no data"
+    return f"{found.dtype}{line}{nodata}"

@@ -9,14 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from pipelines.bands import ALL_BANDS, BAND_SETS, SENTINEL2
+from pipelines.bands import ALL_BANDS, EUROSAT_ORDER, LEVEL_1C, SENTINEL2, listed
 from pipelines.errors import BandError, PatchError, shown
 from pipelines.spellings import canonical, canonical_names, only_numbered
 
-CIRRUS_AT = 10
-"""Where the thirteen bands of Level-1C have B10, counted from 0; the others are `ALL_BANDS`."""
-
-_LEVEL_1C = (*ALL_BANDS[:CIRRUS_AT], "B10", *ALL_BANDS[CIRRUS_AT:])
 _NINTH = "B8A is the ninth here; EuroSAT's tool writes it last"
 _LONGEST, _MOST = 40, 220
 """Characters of one name, and of a list of names, that a message repeats."""
@@ -28,7 +24,7 @@ def given_names(spec: str) -> tuple[str, ...]:
     Raises:
         BandError: there is none in it, or one is there twice.
     """
-    names = BAND_SETS.get(spec.strip()) or tuple(part.strip() for part in spec.split(",") if part.strip())
+    names = listed(spec)
     if not names:
         raise BandError("no band given", where="?bands=", hint="Name the file's bands in file order, B02,B03,B04 say.")
     if twice := [name for name in names if names.count(name) > 1]:
@@ -133,12 +129,11 @@ def _by_order(count: int, wanted: Sequence[str], what: str) -> tuple[dict[str, i
 
 def _how_to_name(count: int, wanted: Sequence[str]) -> str:
     hint = f"Name all {count} in file order in ?bands=, also those that the model does not use"
-    if count == len(_LEVEL_1C):
-        last = [band for band in _LEVEL_1C if band != "B8A"]
+    if count == len(LEVEL_1C):
         return (
-            f"{hint}: {','.join(_LEVEL_1C)} as Level-1C has them, or {','.join((*last, 'B8A'))} as EuroSAT's tool does."
+            f"{hint}: {','.join(LEVEL_1C)} as Level-1C has them, or {','.join(EUROSAT_ORDER)} as EuroSAT's tool does."
         )
-    if count > len(_LEVEL_1C):
+    if count > len(LEVEL_1C):
         return f"{hint}: {','.join(ALL_BANDS)},SCL for one more than the twelve."
     return f"{hint}; or export {_listed(wanted)} in that order."
 

@@ -44,7 +44,7 @@ def store(encoding: Encoding, measured: Measured) -> NDArray[Any]:
     Raises:
         PatchError: they do not fit the type, would have to be rounded, or are no numbers.
     """
-    if measured.line is measured.holes is None and measured.numbers.dtype == encoding.dtype != "float32":
+    if measured.line is None and measured.holes is None and measured.numbers.dtype == encoding.dtype != "float32":
         return measured.numbers  # as nearly all are
     if measured.numbers.dtype.kind not in "uif":
         raise PatchError(f"pixels are {measured.numbers.dtype}")

@@ -36,6 +36,11 @@ class Line:
     scale: float = 1.0
     offset: float = 0.0
 
+    @property
+    def formula(self) -> str:
+        """What is done to a number to have its meaning: `× 0.0001 + 3`."""
+        return f"× {self.scale:g}" + (f" + {self.offset:g}" if self.offset else "")
+
     def __str__(self) -> str:
         return f"scale {self.scale:g}" + (f" and offset {self.offset:g}" if self.offset else "")
 

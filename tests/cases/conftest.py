@@ -18,20 +18,26 @@ CASES = Path(__file__).parents[3] / "shared" / "cases"
 Make = Callable[..., Path]
 
 
+@pytest.fixture(scope="session")
+def cases() -> Path:
+    """The folder of the scripts."""
+    if not CASES.is_dir():
+        pytest.skip("the cases lie beside the checkout, in ../shared/cases, and are not there")
+    return CASES
+
+
 @pytest.fixture
-def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+def make(cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     """Makes a case's input, once a test, and returns the folder that it says to ingest, else its own."""
 
     def made(case: str) -> Path:
-        found = sorted(CASES.glob(f"{case}_*.py"))
-        if not found:
-            pytest.skip("the cases lie beside the checkout, in ../shared/cases, and are not there")
-        monkeypatch.setattr(sys, "argv", [str(found[0]), str(tmp_path)])
+        (script,) = cases.glob(f"{case}_*.py")
+        monkeypatch.setattr(sys, "argv", [str(script), str(tmp_path)])
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of files without a place
-            runpy.run_path(str(found[0]))
+            runpy.run_path(str(script))
         source = re.search(r"data ingest (\S+)", printed.getvalue())
-        return Path(source[1]) if source else tmp_path / found[0].stem
+        return Path(source[1]) if source else tmp_path / script.stem
 
     return made

@@ -26,20 +26,17 @@ from tests.fakes import nobody
 from tests.ui.stand_in import StandIn, model_info, served_endpoint
 
 ROOT = Path(__file__).parents[2]
-CASES = ROOT.parent / "shared" / "cases"
 
 Made = Callable[[str], tuple[Path, list[str]]]
 """Runs a script: its folder, and what it says is to be tried."""
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    if not CASES.is_dir():
-        pytest.skip("the cases lie beside the checkout, in ../shared/cases, and are not there")
+def made(cases: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("cases")
 
     def make(name: str) -> tuple[Path, list[str]]:
-        command = [sys.executable, str(CASES / f"{name}.py"), str(folder)]
+        command = [sys.executable, str(cases / f"{name}.py"), str(folder)]
         told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         return folder / name, [line.removeprefix("TRY: ") for line in told.splitlines() if line.startswith("TRY: ")]
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from models.pretrained.architectures import guess_model
 from models.pretrained.forms import to_timm
-from models.pretrained.known import LEVEL_1C, NDVI, SATLAS, SOFTCON_MEAN, SOFTCON_STD
+from models.pretrained.known import NDVI, SATLAS, SOFTCON_MEAN, SOFTCON_STD
 from models.pretrained.read import read_tensors
 from models.pretrained.source import open_source
-from pipelines.bands import ALL_BANDS, BAND_SETS
+from pipelines.bands import ALL_BANDS, BAND_SETS, LEVEL_1C
 from pipelines.errors import SettingsError
 from tests.models.pretrained.others import (
     TEN,
