@@ -70,11 +70,30 @@ class Space(Settings):
 
 
 class Scheduler(Settings):
-    """When weak trials are stopped."""
+    """Which trials go on, and how far."""
 
-    name: Literal["asha", "fifo"] = Field(default="asha", description="asha prunes, fifo lets all run to the end")
-    grace: int = Field(default=2, ge=1, description="epochs every trial gets before it can be pruned")
-    reduction: int = Field(default=3, ge=2, description="of each rung, one in so many trials goes on")
+    name: Literal["promote", "asha", "hyperband", "median", "fifo"] = Field(
+        default="promote",
+        description="promote: trials pause at rungs and the best go on; asha, hyperband (asynchronous), median: Ray's, "
+        "which stop trials for good; fifo: all run to the end",
+    )
+    grace: int = Field(
+        default=0,
+        ge=0,
+        description="patches that every trial sees before another may be preferred; 0: one in 27 of a whole trial's, "
+        "at most an epoch, at least half of the validation split",
+    )
+    reduction: int = Field(default=3, ge=2, le=100, description="of a rung's cost, its best one in so many goes on")
+    finalists: int = Field(
+        default=3, ge=1, le=1000, description="of promote: trials that run to the end whatever the rungs say"
+    )
+    early_end: bool = Field(
+        default=True,
+        description="of promote: no rung is climbed beyond two whose order agrees within noise; the finalists go on",
+    )
+    paused: int = Field(
+        default=64, ge=1, description="of promote: paused trials kept on the disk; the worst beyond it are pruned"
+    )
 
 
 class StudySettings(Settings):
@@ -91,8 +110,20 @@ class StudySettings(Settings):
     trials: int = Field(default=12, ge=1, le=100_000, description="number of trials")
     concurrent: int = Field(default=0, ge=0, description="trials at once; 0 takes as many as there are resources for")
     time_budget: float = Field(
-        default=0, ge=0, description="seconds after which trials are stopped where they are; 0 for no limit"
+        default=0,
+        ge=0,
+        description="seconds after which trials are stopped where they are; after two thirds of it no new ones begin, "
+        "and the finalists go on; 0 for no limit",
     )
+    patches: int = Field(
+        default=0,
+        ge=0,
+        description="patches that all trials together may see, what the finalists need among them; 0 for no limit",
+    )
+    checkpoint_seconds: float = Field(
+        default=30, ge=0, description="seconds between two checkpoints of a trial, at least, but for those at rungs"
+    )
+    keep: int = Field(default=10, ge=1, description="trials whose best bundles are kept; others' are removed")
     cpus: float = Field(default=1, gt=0, description="CPUs of a trial")
     gpus: float = Field(default=0, ge=0, description="GPUs of a trial; a share lets several use one")
     explain: Explained = EXPLAINED
@@ -102,12 +133,6 @@ class StudySettings(Settings):
 
 class SearchSettings(FitSettings, StudySettings):
     """One search: what is varied, how long, on what, and where it is kept; and how every trial is fitted."""
-
-    @model_validator(mode="after")
-    def _grace_fits(self) -> Self:
-        if self.scheduler.name == "asha" and self.scheduler.grace > self.epochs:
-            raise ValueError(f"scheduler.grace {self.scheduler.grace} is more than epochs {self.epochs}")
-        return self
 
     @model_validator(mode="after")
     def _every_trial_fits(self) -> Self:
