@@ -1,4 +1,4 @@
-"""The search job: Ray Tune runs trials, Optuna draws them, ASHA stops the weak, the best one is kept.
+"""The search job: Ray Tune runs trials, Optuna draws them, the weak pause, the best go on, and one is kept.
 
 Flows in: `SearchSettings` and a dataset. Flows out: `experiments/<name>/` with the resolved settings, the study,
 the trials, and what `winner` keeps of the best one.
@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING
 
 import optuna
-from optuna.trial import TrialState
 from rich.console import Console
 
 from pipelines.bands import parse_bands
@@ -24,15 +24,22 @@ from pipelines.dataset.manifest import Manifest, open_dataset
 from pipelines.errors import SettingsError, StudyError
 from pipelines.files import exclusive, write_whole
 from pipelines.location import locate
-from tune.settings import Scheduler, SearchSettings
+from tune.checkpoints import remove
+from tune.next_job import Rules
+from tune.record import Record
+from tune.rungs import levels
+from tune.samplers import sampler
+from tune.settings import SearchSettings
 from tune.space import distributions
-from tune.study import REASON, SETTINGS, TRIALS, Study, open_storage, open_study
-from tune.winner import drop_states, keep_winner
+from tune.study import SETTINGS, TRIALS, Study, open_storage, open_study
+from tune.sweep import sweep
+from tune.winner import keep_winner
 
 if TYPE_CHECKING:
-    from ray.tune.schedulers import TrialScheduler
+    from tune.budget import Budget
 
-KILLED = "the search was killed"
+JOBS = "jobs"
+"""Tune's own folder, which is nothing to go on from and is removed."""
 
 
 def run_search(
@@ -63,15 +70,11 @@ def run_search(
         storage = open_storage(settings, folder)
         study = _create_study(settings, storage, resume)
         _check_choices(settings, study)
-        _end_running(study, KILLED)
         write_whole(folder / SETTINGS, settings.dump_yaml())
-        owed = settings.trials - open_study(settings.experiments, settings.name).finished
+        record = Record(settings, storage, sampler(settings, len(study.trials)))
         with ray_cluster():
-            if owed > 0:
-                _tune(settings, storage, bands, owed, len(study.trials), console, clock)
-                _end_running(study, "the time budget was over")
+            _tune(record, manifest, bands, console, clock)
             keep_winner(settings, partial(console.print, markup=False, highlight=False, soft_wrap=True))
-            drop_states(settings)
     return open_study(settings.experiments, settings.name)
 
 
@@ -130,14 +133,6 @@ def _said(distribution: optuna.distributions.BaseDistribution) -> str:
     return f"numbers {'evenly over their logarithm' if getattr(distribution, 'log', False) else 'evenly'}"
 
 
-def _end_running(study: optuna.study.Study, reason: str) -> None:
-    """Give trials that nobody runs any more their end: pruned where they had come somewhere, failed where not."""
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        optuna.trial.Trial(study, trial._trial_id).set_user_attr(REASON, reason)
-        begun = reason != KILLED and trial.intermediate_values
-        study.tell(trial.number, state=TrialState.PRUNED if begun else TrialState.FAIL)
-
-
 def _check(settings: SearchSettings, manifest: Manifest) -> tuple[str, ...]:
     """Check what only the dataset, the zoo and the environment know; returns all bands that any trial may ask for."""
     from models.nets.build import plan
@@ -159,61 +154,118 @@ def _check(settings: SearchSettings, manifest: Manifest) -> tuple[str, ...]:
 
 
 def _tune(
-    settings: SearchSettings,
-    storage: optuna.storages.BaseStorage,
-    bands: tuple[str, ...],
-    owed: int,
-    known: int,
-    console: Console,
-    clock: Callable[[], float],
+    record: Record, manifest: Manifest, bands: tuple[str, ...], console: Console, clock: Callable[[], float]
+) -> None:
+    """Run what is left to do of a search, to its end or to the end of its time.
+
+    Raises:
+        KeyboardInterrupt: it was asked to stop; all is saved.
+    """
+    from tune.budget import Budget, stopping
+
+    settings = record.settings
+    rungs = rungs_of(settings, manifest)
+    owed = settings.trials - sum(each.state != "failed" for each in record.standings())
+    _check_resources(settings)
+
+    def said() -> None:
+        console.print("Stopping. Trials under way go on from their checkpoints when the search is resumed.")
+
+    with stopping(said) as stopped:
+        budget = Budget(settings.time_budget, clock, stopped)
+        _fit(record, budget, rungs, max(0, owed), bands, console)
+    if stopped.is_set():
+        console.print(f"Go on with: landsweep search resume {settings.name}", markup=False, highlight=False)
+        raise KeyboardInterrupt
+    record.close("the time budget was over")
+    sweep(record.standings(), settings.folder / TRIALS, settings.keep)
+
+
+def _fit(
+    record: Record, budget: Budget, rungs: tuple[int, ...], owed: int, bands: tuple[str, ...], console: Console
 ) -> None:
     from ray import tune as raytune
 
     from pipelines.feeding.shared import feed
-    from tune.budget import Budget
     from tune.progress import ProgressTable
+    from tune.scheduler import scheduler_of
     from tune.searcher import StudySearcher
     from tune.trial import run_trial
 
-    _check_resources(settings)
+    settings = record.settings
+    wanted = settings.scheduler
+    rules = Rules(
+        rungs if wanted.name == "promote" else rungs[-1:],
+        wanted.reduction, wanted.finalists, wanted.early_end, settings.patches,
+    )  # fmt: skip
+    searcher = StudySearcher(record, rules, owed, closing=budget.closing, stopping=budget.stop_all)
+    if searcher.next() is None:
+        return
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     data = feed(settings.data, ("train", "validation"), bands, settings.feed)
-    trainable = raytune.with_parameters(run_trial, data=data, search=settings)
-    raytune.Tuner(
-        raytune.with_resources(trainable, {"cpu": settings.cpus, "gpu": settings.gpus}),
-        tune_config=raytune.TuneConfig(
-            metric=settings.metric,
-            mode="max",
-            search_alg=StudySearcher(settings, storage, known),
-            scheduler=_scheduler(settings.scheduler, settings.epochs),
-            num_samples=owed,
-            max_concurrent_trials=settings.concurrent or None,
-            reuse_actors=True,
-            trial_dirname_creator=lambda trial: str(trial.trial_id),
-        ),
-        run_config=raytune.RunConfig(
-            name=TRIALS,
-            storage_path=str(settings.folder),
-            stop=Budget(settings.time_budget, clock) if settings.time_budget else None,
-            failure_config=raytune.FailureConfig(max_failures=2),
-            checkpoint_config=raytune.CheckpointConfig(num_to_keep=1),
-            callbacks=[ProgressTable(settings, console)],
-            verbose=0,
-        ),
-    ).fit()
+    trainable = raytune.with_parameters(run_trial, data=data, search=settings, rungs=rungs)
+    with _quiet():
+        raytune.Tuner(
+            raytune.with_resources(trainable, {"cpu": settings.cpus, "gpu": settings.gpus}),
+            tune_config=raytune.TuneConfig(
+                metric=settings.metric,
+                mode="max",
+                search_alg=searcher,
+                scheduler=scheduler_of(settings, searcher, rungs),
+                num_samples=-1,
+                max_concurrent_trials=settings.concurrent or _slots(settings),
+                reuse_actors=True,
+                trial_dirname_creator=lambda trial: str(trial.trial_id),
+            ),
+            run_config=raytune.RunConfig(
+                name=JOBS,
+                storage_path=str(settings.folder),
+                stop=budget,
+                failure_config=raytune.FailureConfig(max_failures=2),
+                callbacks=[ProgressTable(record, rungs[-1], console)],
+                verbose=0,
+            ),
+        ).fit()
+    remove(settings.folder / JOBS)
 
 
-def _scheduler(scheduler: Scheduler, epochs: int) -> TrialScheduler:
-    from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Tune's own records of each job, and its own way with Ctrl-C."""
+    given = {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "TUNE_DISABLE_SIGINT_HANDLER": "1"}
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
-    if scheduler.name == "fifo":
-        return FIFOScheduler()
-    return ASHAScheduler(
-        time_attr="epoch",
-        max_t=epochs + 1,  # one more than there are, so that the last epoch is the trial's own to end
-        grace_period=scheduler.grace,
-        reduction_factor=scheduler.reduction,
-    )
+
+def rungs_of(settings: SearchSettings, manifest: Manifest) -> tuple[int, ...]:
+    """Rungs in patches seen; the end of a trial alone where all run to it.
+
+    Raises:
+        ShardError: the dataset has no such splits.
+    """
+    rows = manifest.rows("train")
+    total = rows * settings.epochs
+    if settings.scheduler.name == "fifo":
+        return (total,)
+    least = manifest.rows("validation") // 2
+    grace = settings.scheduler.grace or min(rows, max(total // 27, least, 1))
+    return levels(grace, settings.scheduler.reduction, total)
+
+
+def _slots(settings: SearchSettings) -> int | None:
+    """How many trials fit on this machine at once; a cluster that was joined may still grow, and is asked for more."""
+    import ray
+
+    if os.environ.get("RAY_ADDRESS"):
+        return None
+    there = ray.cluster_resources()
+    found = [there.get(kind, 0) / wanted for kind, wanted in (("CPU", settings.cpus), ("GPU", settings.gpus)) if wanted]
+    return max(1, int(min(found)))
 
 
 def _check_resources(settings: SearchSettings) -> None:

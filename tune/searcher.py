@@ -1,99 +1,123 @@
-"""The bridge between Ray Tune and Optuna: what Tune sees happen is what the study remembers.
+"""The bridge between Ray Tune and Optuna: Tune asks for jobs and says how they ended, the study remembers trials.
 
-Flows in: Tune's events. Flows out: suggestions, and an Optuna study in which every trial has its true state.
+Flows in: Tune's events. Flows out: jobs for its workers, and an Optuna study in which every trial has its true state.
+
+To Tune a trial is what a worker does from start to stop. Here that is a *job*: a trial of the study from where it
+stands to its next rung or its end; a trial that rests and goes on later is two jobs. So a pause, a worker's crash and a
+search that was killed are all mended alike: by a job that begins at the trial's checkpoint. Nothing of Tune's own state
+is needed to go on (its restore accepts truncated files in silence, and forgets the rungs of its schedulers).
 
 Ray's `OptunaSearch` (2.60) tells a trial that a scheduler stopped as COMPLETE, tells the last value in place of the
-best, and tells a failed trial's last value as if it had finished. Then the sampler learns from results that are not,
-and nobody can count what was pruned. Here the trial's own words decide: `final` marks a run to its end, `failed` a
-run that cannot go on; a stop without either is a pruning.
+best, and tells a failed trial's last value as if it had finished. Here the trial's own words decide: `final` marks a
+run to its end, `failed` one that cannot go on; a stop without either is a pause, or with Ray's schedulers a pruning.
 """
 
 from __future__ import annotations
 
-import math
-import warnings
+from collections.abc import Callable
 from typing import Any
 
-import optuna
-from optuna.exceptions import ExperimentalWarning
-from optuna.trial import Trial, TrialState
-from ray.tune.search.optuna import OptunaSearch
+from ray.tune.search import Searcher
 
-from tune.settings import SearchSettings
-from tune.space import define, first_points
-from tune.study import CURVES, RAY_TRIAL, REASON, SECONDS
+from tune.next_job import Job, Rules, next_job
+from tune.points import next_point
+from tune.record import Record
+from tune.space import define
+from tune.study import TRIALS
+from tune.sweep import surplus, sweep
+
+Asked = Callable[[], bool]
+
+NUMBER, PARAMETERS, TO_END, SPENT = "number", "parameters", "to_end", "spent"
+"""What a job is told: its trial's number and parameters, whether it goes to the end, and the seconds spent so far."""
+
+_NO_WORD = "the worker ended without a word"
 
 
-class StudySearcher(OptunaSearch):  # type: ignore[misc]  # ray ships no types
-    """OptunaSearch whose study is the record of truth: it is told before Tune counts the trial as finished."""
+class StudySearcher(Searcher):  # type: ignore[misc]  # ray ships no types
+    """Hands out jobs and writes down what came of them, before Tune counts them as finished.
 
-    def __init__(self, settings: SearchSettings, storage: optuna.storages.BaseStorage, known: int) -> None:
-        """`known`: trials the study has already; a reopened study with the same seed would repeat its draws."""
-        super().__init__(
-            space=define(settings.space),
-            metric=settings.metric,
-            mode="max",
-            sampler=_sampler(settings.seed + known, settings.trials),
-            study_name=settings.name,
-            storage=storage,
-            points_to_evaluate=None if known else first_points(settings.space),
-        )
+    Args:
+        record: the study that is written.
+        rules: what the choice of jobs goes by.
+        owed: new trials that may begin.
+        closing: whether only the finalists go on.
+        stopping: whether Tune ends all jobs now: their trials are then left as they are.
+    """
 
-    def trial(self, trial_id: str) -> Trial:
-        """The Optuna trial behind one of Tune's."""
-        trial: Trial = self._ot_trials[trial_id]
-        return trial
+    def __init__(
+        self,
+        record: Record,
+        rules: Rules,
+        owed: int,
+        *,
+        closing: Asked = lambda: False,
+        stopping: Asked = lambda: False,
+    ) -> None:
+        super().__init__(metric=record.settings.metric, mode="max")
+        self.record, self.rules, self.owed, self.closing, self.stopping = record, rules, owed, closing, stopping
+        self.jobs: dict[str, int] = {}
+        self.resting: set[str] = set()
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """Parameters for one of Tune's trials, by name; the study remembers whose they are."""
-        parameters: dict[str, Any] | None = super().suggest(trial_id)
-        self.trial(trial_id).set_user_attr(RAY_TRIAL, trial_id)
-        return parameters
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next job; None where one may come later, and Tune's word for the end where none will."""
+        job = self.next()
+        if job is None:
+            return None if self.jobs else str(Searcher.FINISHED)
+        record = self.record
+        if job.number is None:
+            self.owed -= 1
+            point = next_point(record.settings, record.study.get_trials(deepcopy=False))
+            number = record.draw(define(record.settings.space), point)
+        else:
+            number = job.number
+            record.go_on(number)
+        self.jobs[trial_id] = number
+        told = {NUMBER: number, PARAMETERS: record.parameters(number), TO_END: job.to_end}
+        return told | {SPENT: record.seconds(number)}
+
+    def next(self) -> Job | None:
+        """What a free worker is to do."""
+        return next_job(self.record.standings(), self.rules, self.owed, self.closing())
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Record one epoch; the one with which a trial ends comes with `on_trial_complete` instead."""
-        if "epoch" in result:
-            self._record(self.trial(trial_id), result)
+        """Write a report down; one that was written is not written again."""
+        curve = {key.removeprefix("curve/"): each for key, each in result.items() if key.startswith("curve/")}
+        if curve:
+            self.record.report(self.jobs[trial_id], curve)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tell the study how a trial ended: COMPLETE with its best value, PRUNED, or FAIL with the reason."""
-        if trial_id in self._completed_trials:
+        """Write down how a job ended: its trial COMPLETE with its best value, FAIL with the reason, resting, or PRUNED.
+
+        Where Tune ends all jobs, their trials are left as they are: whoever ends the search knows why.
+        """
+        if trial_id not in self.jobs:
             return
-        trial, result = self.trial(trial_id), result or {}
+        result = result or {}
         self.on_trial_result(trial_id, result)
-        trial.set_user_attr(SECONDS, round(float(result.get("time_total_s", 0.0)), 1))
+        number = self.jobs.pop(trial_id)
         if error or "failed" in result:
-            trial.set_user_attr(REASON, str(result.get("failed", "the worker ended without a word")))
-            self._tell(trial, TrialState.FAIL)
+            self.record.end(number, "failed", reason=str(result.get("failed", _NO_WORD)))
         elif result.get("final"):
-            self._tell(trial, TrialState.COMPLETE, float(result["best"]))
-        else:
-            self._tell(trial, TrialState.PRUNED)
-        self._completed_trials.add(trial_id)
+            self.record.end(number, "complete", float(result["best"]))
+        elif trial_id in self.resting:
+            self.record.pause(number)
+        elif not self.stopping():
+            self.record.end(number, "pruned")
+        self._tidy()
 
-    def _record(self, trial: Trial, result: dict[str, Any]) -> None:
-        """An epoch that comes twice (a trial that went on from a checkpoint) replaces the curve, not the value."""
-        epoch, value = result["epoch"], result[self.metric]
-        curves = trial.user_attrs.get(CURVES, [])
-        if curves and curves[-1]["epoch"] == epoch:
-            return
-        curve = {key.removeprefix("curve/"): each for key, each in result.items() if key.startswith("curve/")}
-        trial.set_user_attr(CURVES, [*(row for row in curves if row["epoch"] < epoch), curve])
-        if not math.isnan(value) and all(row["epoch"] != epoch for row in curves):
-            trial.report(value, epoch)
+    def _tidy(self) -> None:
+        settings = self.record.settings
+        for each in surplus(self.record.standings(), settings.scheduler.paused):
+            self.record.end(each.number, "pruned", reason="too many others that rested did better")
+        sweep(self.record.standings(), settings.folder / TRIALS, settings.keep)
 
-    def _tell(self, trial: Trial, state: TrialState, value: float | None = None) -> None:
-        self._ot_study.tell(trial, value, state=state)
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the study is what is kept."""
 
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing, likewise."""
 
-def _sampler(seed: int, trials: int) -> optuna.samplers.TPESampler:
-    """TPE over the parameters together; trials under way count as poor, so that parallel ones spread out."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)  # multivariate, group and constant_liar, since 2020
-        return optuna.samplers.TPESampler(
-            seed=seed,
-            n_startup_trials=max(4, min(10, trials // 3)),
-            multivariate=True,
-            group=True,
-            constant_liar=True,
-        )
+    def get_state(self) -> dict[str, Any]:
+        """Nothing, likewise."""
+        return {}

@@ -20,8 +20,9 @@ from pipelines.errors import StudyError, nearest
 from tune.settings import SearchSettings
 
 SETTINGS, DATABASE, TRIALS, BEST = "search.yaml", "study.db", "trials", Path(CHECKPOINTS) / BEST_BUNDLE
-CURVES, RAY_TRIAL, REASON, SECONDS = "curves", "ray_trial", "reason", "seconds"
-"""Trial attributes: one dict of metrics an epoch, Tune's name of it, why it ended early, how long it ran."""
+CURVES, PAUSED, REASON, SECONDS, FROM = "curves", "paused", "reason", "seconds", "from"
+"""Trial attributes: one dict of metrics a report, whether it rests, why it ended early, how long it ran, and the study
+that it was taken over from."""
 
 _DAMAGED, _AGAIN = "study's state is damaged", "Restore it, or search again."
 
@@ -36,17 +37,17 @@ STATES = {
 
 @dataclass(frozen=True)
 class TrialRow:
-    """One trial: `value` is its best validation metric so far (None before the first epoch)."""
+    """One trial: `value` is its best validation metric so far (None before the first report)."""
 
     number: int
     state: str
     value: float | None
     epochs: int
+    patches: int
     parameters: dict[str, Any]
     curves: list[dict[str, float]]
     seconds: float
     reason: str
-    ray_trial: str
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,9 @@ class Study:
 
     @property
     def best(self) -> TrialRow | None:
-        """The trial with the highest value among the complete ones; among the pruned where none is complete."""
-        for state in ("complete", "pruned"):
+        """The trial with the highest value among the complete ones; among the pruned, and those that rest, where none
+        is complete."""
+        for state in ("complete", "pruned", "paused"):
             rows = [row for row in self.trials if row.state == state and row.value is not None]
             if rows:
                 return max(rows, key=lambda row: row.value or -math.inf)
@@ -73,7 +75,7 @@ class Study:
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
         rows = [
-            {"number": row.number, "state": row.state, self.settings.metric: row.value, "epochs": row.epochs}
+            {"number": row.number, "state": row.state, self.settings.metric: row.value, "patches": row.patches}
             | {"seconds": row.seconds, "parameters": row.parameters}
             | ({"reason": row.reason} if row.reason else {})
             for row in self.trials
@@ -111,7 +113,7 @@ def open_study(experiments: Path, name: str) -> Study:
         trials = []
     except (SQLAlchemyError, RuntimeError, ValueError):
         raise StudyError(_DAMAGED, where=str(folder), hint=_AGAIN) from None
-    return Study(settings, [_row(trial) for trial in trials])
+    return Study(settings, [_row(trial) for trial in trials if FROM not in trial.user_attrs])
 
 
 def open_storage(settings: SearchSettings, folder: Path) -> optuna.storages.RDBStorage:
@@ -134,17 +136,18 @@ def open_storage(settings: SearchSettings, folder: Path) -> optuna.storages.RDBS
 
 
 def _row(trial: FrozenTrial) -> TrialRow:
+    attributes = trial.user_attrs
+    curves = attributes.get(CURVES, [])
     seen = [value for value in trial.intermediate_values.values() if not math.isnan(value)]
     value = trial.value if trial.state == TrialState.COMPLETE else max(seen, default=None)
-    attributes = trial.user_attrs
     return TrialRow(
         number=trial.number,
-        state=STATES[trial.state],
+        state="paused" if trial.state == TrialState.RUNNING and attributes.get(PAUSED) else STATES[trial.state],
         value=value,
-        epochs=max(trial.intermediate_values, default=0),
+        epochs=max((int(row["epoch"]) for row in curves), default=0),
+        patches=max(trial.intermediate_values, default=0),
         parameters=trial.params,
-        curves=attributes.get(CURVES, []),
-        seconds=attributes.get(SECONDS, 0.0),
+        curves=curves,
+        seconds=attributes.get(SECONDS, curves[-1].get("seconds", 0.0) if curves else 0.0),
         reason=attributes.get(REASON, ""),
-        ray_trial=attributes.get(RAY_TRIAL, ""),
     )

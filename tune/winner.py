@@ -15,11 +15,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from models.bundle.config import EXAMPLE, check_bundle
+from models.bundle.config import EXAMPLE
 from models.report.epoch_table import TABLE, write_epochs
 from pipelines.cluster import own_errors
-from pipelines.errors import BundleError, StudyError, TrainingError
+from pipelines.errors import StudyError, TrainingError
 from pipelines.pixels.patch import read_stack
+from tune.checkpoints import best_bundle, trial_folder
 from tune.settings import SearchSettings
 from tune.study import BEST, TRIALS, TrialRow, open_study
 
@@ -33,7 +34,7 @@ def keep_winner(settings: SearchSettings, tell: Tell) -> None:
 
     Raises:
         TrainingError: no trial came to a result; or see `examine`.
-        StudyError: see `open_study` and `last_whole`.
+        StudyError: its bundle is gone; or see `open_study`.
         ShardError, BandError, SettingsError, ServiceError: see `examine`.
         StorageError, BusyError: see `write_results`.
     """
@@ -42,64 +43,39 @@ def keep_winner(settings: SearchSettings, tell: Tell) -> None:
     if best is None:
         reasons = {row.reason for row in study.trials if row.reason}
         raise TrainingError("no trial came to a result", where=settings.name, hint=" ".join(sorted(reasons)))
-    checkpoint = last_whole(settings.folder / TRIALS / best.ray_trial)
+    source = best_bundle(trial_folder(settings.folder / TRIALS, best.number))
+    if source is None:
+        raise StudyError("the best trial's bundle is gone", where=f"trial {best.number}", hint="Search again.")
     tell("Scoring the best trial, and drawing its report.")
     if not os.environ.get("RAY_ADDRESS"):
-        _write(settings, best, checkpoint, tell)
+        _write(settings, best, source, tell)
         return
     import ray
 
     task = ray.remote(num_cpus=settings.cpus, num_gpus=settings.gpus)(_noted)
     with own_errors():
-        for line in ray.get(task.remote(settings, best, checkpoint)):
+        for line in ray.get(task.remote(settings, best, source)):
             tell(line)
 
 
-def last_whole(trial: Path) -> Path:
-    """The trial's last checkpoint. Tune copies them file by file: one that it was ended in is followed by no other.
-
-    Raises:
-        StudyError: there is none whose bundle is whole.
-    """
-    from tune.trial import BUNDLE
-
-    for checkpoint in sorted(trial.glob("checkpoint_*"), reverse=True):
-        try:
-            check_bundle(checkpoint / BUNDLE)
-            return checkpoint
-        except BundleError:
-            continue
-    raise StudyError("the best trial's checkpoint is gone", where=trial.name, hint="Search again.")
-
-
-def drop_states(settings: SearchSettings) -> None:
-    """Optimizer states are several times the weights, and only a trial under way needs its own."""
-    from tune.trial import STATE
-
-    for state in (settings.folder / TRIALS).glob(f"*/checkpoint_*/{STATE}"):
-        state.unlink()
-
-
-def _noted(settings: SearchSettings, best: TrialRow, checkpoint: Path) -> list[str]:
+def _noted(settings: SearchSettings, best: TrialRow, source: Path) -> list[str]:
     lines: list[str] = []
-    _write(settings, best, checkpoint, lines.append)
+    _write(settings, best, source, lines.append)
     return lines
 
 
-def _write(settings: SearchSettings, best: TrialRow, checkpoint: Path, tell: Tell) -> None:
+def _write(settings: SearchSettings, best: TrialRow, source: Path, tell: Tell) -> None:
     from models.bundle.locate import RESULTS
     from models.bundle.weights import load_bundle, write_bundle
     from models.device import pick_device
     from models.results.score_split import score_splits, write_results
-    from tune.trial import BUNDLE
 
-    source = checkpoint / BUNDLE
     bundle = load_bundle(source, pick_device("auto" if settings.gpus else "cpu"))
     found = score_splits(bundle, settings.data, SPLITS, tell)
     metrics = {each.predictions.split: each.metrics for each in found if each.predictions.split != "train"}
-    config = bundle.config.model_copy(update={"trial": bundle.config.trial | {"number": best.number}})
-    example = read_stack((source / EXAMPLE).read_bytes(), wanted=config.bands)
-    write_bundle(settings.folder / BEST, bundle.net, config, metrics, example, replace=True)
-    keys = dict.fromkeys(key for row in best.curves for key in row)  # a metric without a value is in none
-    write_epochs(settings.folder / TABLE, [{key: row.get(key) for key in keys} for row in best.curves])
+    example = read_stack((source / EXAMPLE).read_bytes(), wanted=bundle.config.bands)
+    write_bundle(settings.folder / BEST, bundle.net, bundle.config, metrics, example, replace=True)
+    whole = [row for row in best.curves if row["epoch"] == int(row["epoch"])]
+    keys = dict.fromkeys(key for row in whole for key in row)  # a metric without a value is in none
+    write_epochs(settings.folder / TABLE, [{key: row.get(key) for key in keys} for row in whole])
     write_results(settings.folder / RESULTS, bundle, found, settings.data, settings.explain, tell)

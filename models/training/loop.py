@@ -127,6 +127,23 @@ class Fit:
         """Steps of an epoch over so many rows."""
         return Plan(least=2 * self.team.size).steps(rows, self.settings.batch_size)
 
+    def seen(self, rows: int) -> int:
+        """Patches seen so far, of a training split of so many rows."""
+        return self.done * rows + min(self.step * self.settings.batch_size, rows)
+
+    def look(self, train: Rows, validation: Rows) -> EpochResult:
+        """How the net stands in the middle of an epoch, between two steps; it goes on as if nobody had looked.
+
+        Raises:
+            TrainingError: see `epochs`.
+        """
+        self.settle()
+        self.align()
+        found = self._validate(validation, self._loss(train))
+        self.net.train()
+        so_far = self.total / max(1, min(self.step * self.settings.batch_size, len(train)))
+        return EpochResult(self.done + 1, so_far, found.loss, found.logits, found.probabilities)
+
     def _batches(self, train: Rows) -> Batches:
         settings, team = self.settings, self.team
         if settings.batch_size < team.size:
