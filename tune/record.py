@@ -66,7 +66,7 @@ class Record:
         self.settings, self.storage = settings, storage
         self.study = SeenStudy(settings.name, storage, sampler=sampler)
         self._trials: dict[int, _Kept] = {}
-        for trial in self.study.get_trials(deepcopy=False):
+        for trial in storage.get_all_trials(self.study._study_id, deepcopy=False):  # as they are, not as they are seen
             if FROM not in trial.user_attrs:
                 state: State = "paused" if _paused(trial) else _STATES[trial.state]
                 curves = trial.user_attrs.get(CURVES, [])

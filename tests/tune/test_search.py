@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from rich.console import Console
 
 from models.bundle.config import check_bundle, read_config, read_metrics
@@ -21,7 +21,12 @@ from models.bundle.weights import load_bundle
 from models.explain.tensorboard_graph import FILE
 from models.report.epoch_table import TABLE, read_epochs
 from models.report.report import METRIC_FILES
+from models.training.fresh_net import fresh_net, image_size
+from models.training.loop import Fit
+from pipelines.bands import parse_bands
+from pipelines.dataset.manifest import open_dataset
 from pipelines.errors import BandError, BusyError, SettingsError, StudyError, TrainingError
+from pipelines.feeding.open_rows import open_rows
 from pipelines.files import exclusive
 from pipelines.packing.ingest import ingest
 from pipelines.settings import IngestSettings
@@ -30,19 +35,17 @@ from tests.models.events import read_graph
 from tune.search import run_search
 from tune.settings import Range, Scheduler, SearchSettings, Space
 from tune.study import BEST, Study, list_studies, open_study
-from tune.trial import BUNDLE
-from tune.winner import last_whole
 
 ROOT = Path(__file__).parents[2]
 
 
 def space_of(*bands: str, **more: Any) -> Space:
-    return Space(model=["landnet"], bands=list(bands), batch_size=[16], **more)
+    return Space(model=["landnet-s"], bands=list(bands), batch_size=[16], **more)
 
 
 def settings_for(data: Path, experiments: Path, name: str = "small", **more: object) -> SearchSettings:
     plain = {"name": name, "data": data, "experiments": experiments, "trials": 3, "epochs": 2, "explain": 0}
-    plain |= {"space": space_of("B04", "B05,B04"), "scheduler": Scheduler(grace=1, reduction=2)}
+    plain |= {"space": space_of("B04", "B05,B04"), "scheduler": Scheduler(grace=24, finalists=1), "concurrent": 1}
     return SearchSettings.model_validate(plain | more)
 
 
@@ -67,18 +70,6 @@ def searched(bright: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Se
     printed = io.StringIO()
     study = run_search(settings, Console(width=200, file=printed))
     return settings, study, printed.getvalue()
-
-
-def test_a_checkpoint_that_was_cut_off_is_not_the_winners(
-    searched: tuple[SearchSettings, Study, str], tmp_path: Path
-) -> None:
-    settings, _, _ = searched
-    for number in (1, 2):
-        shutil.copytree(settings.folder / BEST, tmp_path / "trial" / f"checkpoint_00000{number}" / BUNDLE)
-    (tmp_path / "trial" / "checkpoint_000002" / BUNDLE / "model.safetensors").write_bytes(b"half")
-    assert last_whole(tmp_path / "trial").name == "checkpoint_000001"
-    with pytest.raises(StudyError, match="the best trial's checkpoint is gone"):
-        last_whole(tmp_path)
 
 
 def test_a_search_that_failed_before_its_first_trial_may_be_run_again(bright: Path, tmp_path: Path) -> None:
@@ -110,8 +101,8 @@ def test_trials_are_fitted_as_the_search_says(searched: tuple[SearchSettings, St
     assert {row.parameters["loss"] for row in study.trials} <= {"focal", "hybrid"}
     assert (told["loss"]["name"], told["loss"]["gamma"]) == (study.best.parameters["loss"], 1)
     assert (told["ema"], told["beta"], told["metric"]) == (0.5, 2, "ap_macro")
-    curve = [row["ap_macro"] for row in study.best.curves]
-    assert config.trial["epoch"] == 1 + curve.index(max(curve)), "the bundle is that of the best epoch"
+    best = max(study.best.curves, key=lambda row: row["ap_macro"])
+    assert config.trial["patches"] == best["patches"], "the bundle is that of the best report"
     assert config.temperature != 1, "as a run's, it is calibrated"
     effect = json.loads((settings.folder / "results" / "calibration.json").read_text())["validation"]
     assert effect["with"]["bce"] < effect["without"]["bce"], "with what is kept: the mean of the weights"
@@ -132,19 +123,51 @@ def test_the_winner_has_all_results_of_a_run(searched: tuple[SearchSettings, Stu
         whole, by_class = (json.loads((folder / name).read_text()) for name in METRIC_FILES[split])
         assert whole | {"per_class": by_class} == metrics[split]
     assert study.best is not None
-    assert [row["epoch"] for row in read_epochs(settings.folder / TABLE)] == [1, 2][: study.best.epochs]
+    assert [row["epoch"] for row in read_epochs(settings.folder / TABLE)] == [1, 2]
     assert len(read_graph(folder / FILE)) > 20
+
+
+def test_trials_pause_within_an_epoch_and_the_best_goes_on(searched: tuple[SearchSettings, Study, str]) -> None:
+    """48 patches an epoch, a rung at 24: batches of 16 reach it with 32."""
+    _, study, text = searched
+    assert sorted(row.state for row in study.trials) == ["complete", "pruned", "pruned"]
+    assert all(row.curves[0]["patches"] == 32 for row in study.trials)
+    for row in study.trials:
+        assert (row.state == "complete") == (row.patches == 96)
+        if row.state == "pruned":
+            assert f"trial {row.number:>3}  paused" in text
+            assert row.reason == "others did better at 32 patches"
+
+
+def test_a_trial_that_paused_has_learned_what_one_that_never_did_has(
+    searched: tuple[SearchSettings, Study, str], bright: Path
+) -> None:
+    """To the last bit: paused within an epoch, looked at there, and gone on with by another job."""
+    settings, study, text = searched
+    best = study.best
+    assert best is not None
+    assert text.count(f"trial {best.number:>3}  running         0/96") == 1
+    own = settings.train_settings(best.parameters)
+    manifest = open_dataset(str(bright))
+    bands = parse_bands(own.bands, manifest.band_names)
+    train, validation = open_rows(str(bright), manifest, ("train", "validation"), bands, "memory")
+    torch.set_num_threads(own.threads)
+    fit = Fit(fresh_net(own, manifest)[0], own, image_size(manifest), torch.device("cpu"))
+    seen = [(fit.seen(len(train)), epoch.validation_loss) for epoch in fit.epochs(train, validation)]
+    kept = [(row["patches"], row["validation_loss"]) for row in best.curves if row["epoch"] == int(row["epoch"])]
+    assert kept == [(patches, round(loss, 5)) for patches, loss in seen]
 
 
 def test_progress_names_each_trial(searched: tuple[SearchSettings, Study, str]) -> None:
     _, study, text = searched
-    assert all(f"{number}/3" in text for number in (1, 2, 3))
-    assert text.count("complete") == sum(row.state == "complete" for row in study.trials)
+    assert all(f"trial {row.number:>3}  {row.state}" in text for row in study.trials if row.state == "complete")
+    assert all("learning_rate" in line for line in text.splitlines() if " 0/96 patches" in line)
 
 
 def test_finished_trials_keep_no_optimizer_state(searched: tuple[SearchSettings, Study, str]) -> None:
     settings, _, _ = searched
-    assert not list(settings.folder.rglob("state.pt"))
+    assert not list(settings.folder.rglob("state*.pt"))
+    assert not (settings.folder / "jobs").exists(), "Tune's own records are nothing to go on from"
 
 
 def test_study_can_be_listed_and_read(searched: tuple[SearchSettings, Study, str]) -> None:
@@ -270,27 +293,35 @@ def test_time_budget_ends_the_trials_under_way(bright: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_killed_search_resumes_and_does_what_it_owes(bright: Path, tmp_path: Path) -> None:
-    """kill -9 of the driver after the first finished trial: that trial stays, the others are run."""
-    more = {"epochs": 15, "trials": 5, "concurrent": 1, "scheduler": Scheduler(name="fifo")}
-    settings = settings_for(bright, tmp_path / "experiments", name="killed", **more)
-    file = tmp_path / "killed.yaml"
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_search_that_was_ended_goes_on_with_every_trial(bright: Path, tmp_path: Path, sent: signal.Signals) -> None:
+    """After the first trial rests and while another runs: nothing is lost, drawn anew or run again."""
+    more = {"epochs": 12, "trials": 5, "concurrent": 1, "checkpoint_seconds": 0}
+    settings = settings_for(bright, tmp_path / "experiments", name="ended", **more)
+    file = tmp_path / "ended.yaml"
     file.write_text(settings.dump_yaml(), encoding="utf-8")
     command = [sys.executable, "-m", "landsweep", "search", "run", str(file), "--no-register"]
     with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, text=True
     ) as process:
         while process.poll() is None:
             time.sleep(0.2)
-            if "killed" in list_studies(settings.experiments) and open_study(settings.experiments, "killed").finished:
-                break
-        os.killpg(process.pid, signal.SIGKILL)
-    before = {row.number: row for row in open_study(settings.experiments, "killed").trials}
-    finished = [row for row in before.values() if row.state in ("complete", "pruned")]
-    assert finished
-    assert len(finished) < 5, "the search was over before it was killed"
+            if "ended" in list_studies(settings.experiments):
+                states = [row.state for row in open_study(settings.experiments, "ended").trials]
+                if states.count("paused") >= 2 and "running" in states:
+                    break
+        assert process.poll() is None, "the search was over before it was ended"
+        if sent == signal.SIGKILL:
+            os.killpg(process.pid, sent)
+        else:
+            process.send_signal(sent)
+        said, _ = process.communicate(timeout=100)
+    if sent != signal.SIGKILL:
+        assert "landsweep search resume ended" in said
+        assert "Traceback" not in said
+    before = open_study(settings.experiments, "ended").trials
     study = run_search(settings, Console(quiet=True), resume=True)
-    assert study.finished == 5
-    for row in finished:
-        assert study.trials[row.number] == row
-    assert all(row.state != "running" for row in study.trials)
+    assert len(study.trials) == study.finished == 5
+    for old, new in zip(before, study.trials, strict=False):
+        assert new.parameters == old.parameters
+        assert new.curves[: len(old.curves)] == old.curves, "what was learned is not learned again"
