@@ -147,11 +147,12 @@ class Record:
         """End what nobody will go on with: trials that rest, or were under way when the time was over.
 
         Args:
-            reason: why those under way ended.
+            reason: why all ended, if not because others did better.
         """
-        for number, kept in list(self._trials.items()):
+        for number, kept in self._trials.items():
             if kept.state == "paused":
-                self.end(number, "pruned", reason=f"others did better at {kept.curves[-1]['patches']} patches")
+                behind = f"others did better at {kept.curves[-1]['patches']} patches"
+                self.end(number, "pruned", reason=reason or behind)
             elif kept.state in ("running", "interrupted"):
                 self.end(number, "pruned" if kept.curves else "failed", reason=reason)
 

@@ -177,7 +177,7 @@ def _tune(
     if stopped.is_set():
         console.print(f"Go on with: landsweep search resume {settings.name}", markup=False, highlight=False)
         raise KeyboardInterrupt
-    record.close("the time budget was over")
+    record.close("the time budget was over" if budget.stop_all() else "")
     sweep(record.standings(), settings.folder / TRIALS, settings.keep)
 
 

@@ -128,7 +128,8 @@ class _Job:
         seen = fit.seen(len(self.train))
         calibration, metrics = judge(epoch, self.validation.labels, self.manifest.label_names, self.settings)
         best, whole = self.best, fit.step == 0
-        if best.patience.better(metrics[search.metric]):
+        value = metrics[search.metric]
+        if (whole or value > best.patience.best) and best.patience.better(value):  # patience is counted in epochs
             best.patches, best.epoch, best.net = seen, epoch.number, copy.deepcopy(fit.kept)
             best.rest = (calibration, {"validation": metrics})
         rung = any(self.reported < each <= seen for each in self.rungs)
@@ -139,7 +140,7 @@ class _Job:
         self.reported = seen
         passes = fit.done if whole else round(seen / len(self.train), 3)
         curve = _curve(epoch, metrics) | {"epoch": passes, "patches": seen, "seconds": round(seconds, 3)}
-        report = {search.metric: metrics[search.metric], "patches": seen, "best": best.patience.best, "final": final}
+        report = {search.metric: value, "patches": seen, "best": best.patience.best, "final": final}
         raytune.report(report | {"rung": rung, "curve": curve})
         return final
 

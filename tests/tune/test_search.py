@@ -146,7 +146,7 @@ def test_a_trial_that_paused_has_learned_what_one_that_never_did_has(
     settings, study, text = searched
     best = study.best
     assert best is not None
-    assert text.count(f"trial {best.number:>3}  running         0/96") == 1
+    assert f"trial {best.number:>3}  paused " in text
     own = settings.train_settings(best.parameters)
     manifest = open_dataset(str(bright))
     bands = parse_bands(own.bands, manifest.band_names)
@@ -161,7 +161,9 @@ def test_a_trial_that_paused_has_learned_what_one_that_never_did_has(
 def test_progress_names_each_trial(searched: tuple[SearchSettings, Study, str]) -> None:
     _, study, text = searched
     assert all(f"trial {row.number:>3}  {row.state}" in text for row in study.trials if row.state == "complete")
-    assert all("learning_rate" in line for line in text.splitlines() if " 0/96 patches" in line)
+    begun = [line for line in text.splitlines() if " 0/96 patches" in line]
+    assert len(begun) == 3
+    assert all("learning_rate" in line for line in begun)
 
 
 def test_finished_trials_keep_no_optimizer_state(searched: tuple[SearchSettings, Study, str]) -> None:
@@ -209,7 +211,7 @@ def test_more_trials_than_before_are_asked_for_by_going_on(searched: tuple[Searc
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"model": ["landnet-s", "landnet"]}, "those of model have: landnet were drawn from, landnet-s, landnet are"),
+        ({"model": ["landnet", "landnet-s"]}, "those of model have: landnet-s were drawn from, landnet, landnet-s are"),
         ({"batch_size": [8]}, "those of batch_size have: "),
         ({"weight_decay": Range(low=0.0, high=0.2)}, "numbers evenly over their logarithm were drawn from, numbers e"),
     ],
@@ -241,7 +243,7 @@ def test_what_only_the_dataset_knows_is_checked_first(bright: Path, tmp_path: Pa
         run_search(settings_for(bright, tmp_path, name="absent"), Console(), resume=True)
     for pretrained, said in (
         ("absent.pth", "no such file of weights"),
-        ("hub", 'no weights of "landnet" on timm\'s hub'),
+        ("hub", 'no weights of "landnet-s" on timm\'s hub'),
         (str(bright / "manifest.json"), "not weights, or damaged"),
     ):
         with pytest.raises(SettingsError, match=said):
@@ -258,7 +260,7 @@ def test_search_refused_before_its_first_trial_can_be_mended_and_run(
         run_search(settings_for(bright, tmp_path, name="mended", space=space_of("B04"), cpus=64), Console(quiet=True))
     monkeypatch.chdir(bundle.parent)
     still = Range(low=1e-12, high=2e-12)
-    space = space_of("B04", pretrained=[bundle.name], learning_rate=still)
+    space = space_of("B04", pretrained=[bundle.name], learning_rate=still).model_copy(update={"model": ["landnet"]})
     mended = settings_for(bright, tmp_path, name="mended", space=space, trials=1, epochs=60, patience=2)
     (row,) = run_search(mended, Console(quiet=True)).trials
     assert (row.state, row.parameters["pretrained"]) == ("complete", str(bundle))
