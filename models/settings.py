@@ -56,6 +56,9 @@ class Loss(Settings):
         default=1, ge=1e-3, le=1000, description="of soft-f1, hybrid: added above and below the line of each class's F1"
     )
     f1_share: float = Field(default=0.5, ge=0, le=1, description="of hybrid: share of soft-f1, the rest is bce")
+    label_smoothing: float = Field(
+        default=0, ge=0, lt=1, description="share of the way that labels are moved to one half: at 0.1, 1 becomes 0.95"
+    )
 
 
 EXPLAINED = 2

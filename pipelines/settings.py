@@ -59,15 +59,16 @@ class Settings(BaseModel):
 
     def _lines(self) -> Iterator[str]:
         for name, value in self.model_dump(mode="json").items():
-            description = type(self).model_fields[name].description
+            field = type(self).model_fields[name]
+            key, description = field.alias or name, field.description
             inner = getattr(self, name)
             if description:
                 yield f"# {description}"
             if isinstance(inner, Settings):
-                yield f"{name}:"
+                yield f"{key}:"
                 yield from (f"  {line}" for line in inner._lines())
             else:
-                yield from _dumped({name: value}).split("\n")
+                yield from _dumped({key: value}).split("\n")
 
 
 def _dumped(values: dict[str, Any]) -> str:
@@ -141,7 +142,7 @@ def _explain(error: ValidationError, model: type[BaseModel], where: str) -> Sett
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         owner = _model_at(model, first["loc"][:-1])
-        known = list(owner.model_fields) if owner else []
+        known = [field.alias or name for name, field in owner.model_fields.items()] if owner else []
         return SettingsError(f'unknown key "{key}"', where=where, hint=nearest(str(first["loc"][-1]), known))
     message = str(first["msg"]).removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]

@@ -6,67 +6,19 @@ before Ray starts.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from models.settings import EXPLAINED, Explained, FitSettings, LossName, TrainSettings
+from models.nets.priors import prior_of
+from models.settings import EXPLAINED, Augment, Explained, FitSettings, TrainSettings
 from pipelines.errors import SettingsError
 from pipelines.settings import Address, Settings
-
-
-class Range(Settings):
-    """Real numbers from `low` to `high`, drawn evenly, or evenly over their logarithm."""
-
-    low: float = Field(description="smallest")
-    high: float = Field(description="largest")
-    log: bool = Field(default=False, description="drawn evenly over the logarithm")
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.low >= self.high:
-            raise ValueError(f"low {self.low:g} is not below high {self.high:g}")
-        if self.log and self.low <= 0:
-            raise ValueError(f"a logarithmic range cannot start at {self.low:g}")
-        return self
-
-
-class Space(Settings):
-    """What is varied between trials."""
-
-    model: list[str] = Field(default=["landnet", "resnet18"], min_length=1, description="models to try")
-    bands: list[str] = Field(default=["all", "rgb-nir-swir"], min_length=1, description="band sets to try")
-    learning_rate: Range = Field(default=Range(low=5e-4, high=8e-3, log=True), description="peak learning rate")
-    weight_decay: Range = Field(default=Range(low=1e-3, high=0.2, log=True), description="decoupled weight decay")
-    batch_size: list[int] = Field(default=[16, 32, 64], min_length=1, description="batch sizes to try")
-    loss: list[LossName] = Field(
-        default=[], description="names of losses to try, with the search's own parameters; none: the search's own alone"
-    )
-    pretrained: list[str] = Field(
-        default=[""], min_length=1, description='weights to start from, for every model: hub, files, bundles; "": none'
-    )
-
-    @field_validator("model", "bands", "batch_size", "loss", "pretrained")
-    @classmethod
-    def _distinct(cls, choices: list[Any]) -> list[Any]:
-        if len(set(choices)) != len(choices):
-            raise ValueError("a choice is given twice")
-        return choices
-
-    @field_validator("batch_size")
-    @classmethod
-    def _positive(cls, choices: list[int]) -> list[int]:
-        if min(choices) < 1:
-            raise ValueError("a batch has at least one patch")
-        return choices
-
-    @property
-    def choices(self) -> dict[str, list[Any]]:
-        """What is drawn from a list, by its name in `TrainSettings`; what nobody asked to vary is not drawn."""
-        drawn: dict[str, list[Any]] = {"model": self.model, "bands": self.bands, "batch_size": self.batch_size}
-        drawn |= {"loss": self.loss} if self.loss else {}
-        return drawn | ({"pretrained": self.pretrained} if self.pretrained != [""] else {})
+from tune.ranges import LossRanges, ModelRanges
+from tune.ranges import Range as Range
+from tune.ranges import Space as Space
 
 
 class Scheduler(Settings):
@@ -128,22 +80,69 @@ class StudySettings(Settings):
     gpus: float = Field(default=0, ge=0, description="GPUs of a trial; a share lets several use one")
     explain: Explained = EXPLAINED
     space: Space = Field(default=Space(), description="what is varied")
+    sampler: Literal["tpe", "random", "gp", "nsga2"] = Field(
+        default="tpe",
+        description="what draws: tpe: trees of Parzen estimators over all parameters together; random; gp: a Gaussian "
+        "process, for spaces of numbers; nsga2: evolution, for several objectives",
+    )
+    first: list[dict[str, Any]] = Field(
+        default=[],
+        description="points to try first, each parameters by name, such as {model: landnet, learning_rate: 0.002}; "
+        "what a point leaves out is drawn",
+    )
+    priors: bool = Field(
+        default=True,
+        description="each model begins at rates and decays that suit its family, and some trials are drawn around "
+        "them, fewer as results come in",
+    )
+    earlier: list[str] = Field(
+        default=[],
+        alias="from",
+        description="earlier studies of the same folder: their best points are tried, and what they found on the same "
+        "data is known from the start",
+    )
     scheduler: Scheduler = Field(default=Scheduler(), description="when weak trials are stopped")
+
+
+STRONG = Augment(rotation=20, erasing=0.5, jitter=0.1, mixup=0.4)
+"""What a strength of augmentation is a share of, where a search has none of its own."""
+
+_STRENGTHS = ("rotation", "erasing", "jitter", "mixup")
 
 
 class SearchSettings(FitSettings, StudySettings):
     """One search: what is varied, how long, on what, and where it is kept; and how every trial is fitted."""
 
     @model_validator(mode="after")
-    def _every_trial_fits(self) -> Self:
+    def _is_sound(self) -> Self:
         """A trial with the smallest or the largest of everything is one that could be asked for by itself."""
-        space = self.space
-        for end, pick in (("low", min), ("high", max)):
-            rates = {name: getattr(getattr(space, name), end) for name in ("learning_rate", "weight_decay")}
+        if (strength := self.space.augment) and not 0 <= strength.low <= strength.high <= 1:
+            raise ValueError("space.augment: a strength is a share, from 0 to 1")
+        for model in self.space.model:
+            own = self.space.models.get(model, ModelRanges()).drop_path
+            if (own or self.space.drop_path or self.drop_path is not None) and prior_of(model).drop_path is None:
+                raise ValueError(f'"{model}" has no stochastic depth: give drop_path to the other models alone')
+        for parameters in self._extremes():
             try:
-                self.train_settings({"model": space.model[0], "batch_size": pick(space.batch_size)} | rates)
+                self.train_settings(parameters)
             except SettingsError as error:
                 raise ValueError(f"space has a trial that is none: {error.what}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_drawn(self) -> Self:
+        """Optuna is loaded only where something is asked of it."""
+        if self.first:
+            from tune.space import settled
+
+            for point in self.first:
+                settled(self.space, point)
+        if self.sampler == "gp":
+            from tune.space import mostly_numbers
+
+            mostly_numbers(self.space)
+        if self.sampler == "nsga2":
+            raise ValueError("sampler: nsga2 is for several objectives, and there is one")
         return self
 
     @property
@@ -151,14 +150,54 @@ class SearchSettings(FitSettings, StudySettings):
         """Where this study is kept, absolute."""
         return (self.experiments / self.name).resolve()
 
-    def train_settings(self, parameters: dict[str, Any]) -> TrainSettings:
-        """Settings of the trial with these parameters; of a loss that is drawn, the name.
+    def train_settings(self, parameters: Mapping[str, Any]) -> TrainSettings:
+        """Settings of the trial with these parameters, by the names that the study has of them.
+
+        What its model or its loss has of its own stands after their names, as in `landnet.drop_path`. What is not
+        among the parameters is the search's own.
 
         Raises:
             SettingsError: no trial can have them.
         """
-        fixed: dict[str, Any] = {name: getattr(self, name) for name in FitSettings.model_fields}
-        fixed |= {"device": "cuda" if self.gpus else "cpu", "threads": max(1, int(self.cpus))}
-        drawn = dict(parameters)
-        fixed["loss"] = self.loss.model_copy(update={"name": drawn.pop("loss", self.loss.name)})
-        return TrainSettings.parse({**drawn, **fixed}, where="trial")
+        drawn: dict[str, Any] = {}
+        loss: dict[str, Any] = {"name": parameters.get("loss", self.loss.name)}
+        for name, value in parameters.items():
+            owner, _, own = name.rpartition(".")
+            if name == "label_smoothing" or owner == loss["name"]:
+                loss[own] = value
+            elif name == "augment":
+                drawn[name] = self.augmented(value)
+            elif name != "loss":
+                drawn[own if owner == parameters.get("model") else name] = value
+        found: dict[str, Any] = {name: getattr(self, name) for name in FitSettings.model_fields}
+        found |= {"device": "cuda" if self.gpus else "cpu", "threads": max(1, int(self.cpus))}
+        return TrainSettings.parse({**found, "loss": self.loss.model_dump() | loss, **drawn}, where="trial")
+
+    def augmented(self, strength: float) -> Augment:
+        """The search's augmentation at a strength from 0 to 1; see `Space.augment`."""
+        full = self.augment if any(getattr(self.augment, name) for name in _STRENGTHS) else STRONG
+        return self.augment.model_copy(update={name: strength * getattr(full, name) for name in _STRENGTHS})
+
+    def _extremes(self) -> Iterator[dict[str, Any]]:
+        """Every model with the first loss, and every loss with the first model, at both ends of everything."""
+        space = self.space
+        losses: list[str] = [*space.loss] or [self.loss.name]
+        pairs = [*((each, losses[0]) for each in space.model), *((space.model[0], each) for each in losses)]
+        for model, loss in pairs:
+            varied = _given(space, _VARIED) | _given(space.models.get(model, ModelRanges()))
+            of_loss = {f"{loss}.{name}": each for name, each in _given(space.losses.get(loss, LossRanges())).items()}
+            for pick in (min, max):
+                ends = {name: _end(each, pick) for name, each in (varied | of_loss).items()}
+                yield {"model": model, "loss": loss, **ends}
+
+
+_VARIED = ("learning_rate", "weight_decay", "batch_size", "dropout", "drop_path", "label_smoothing", "augment", "ema")
+
+
+def _given(ranges: Settings, names: Iterable[str] = ()) -> dict[str, Range | list[Any]]:
+    """What is not off of these, or of all."""
+    return {name: each for name, each in ranges if each and (not names or name in names)}
+
+
+def _end(allowed: Range | list[Any], pick: Callable[[Iterable[Any]], Any]) -> Any:
+    return pick((allowed.low, allowed.high) if isinstance(allowed, Range) else allowed)

@@ -33,7 +33,12 @@ def create_loss(settings: Loss, counts: Sequence[int], rows: int) -> nn.Module:
         counts: positives of each class in the training split.
         rows: its rows.
     """
-    weights = positive_weights(counts, rows, settings.max_positive_weight)
+    loss = _by_name(settings, positive_weights(counts, rows, settings.max_positive_weight))
+    loss.label_smoothing = settings.label_smoothing
+    return loss
+
+
+def _by_name(settings: Loss, weights: Tensor) -> LabelLoss:
     match settings.name:
         case "bce":
             return WeightedBCE(weights)
@@ -58,7 +63,9 @@ def positive_weights(counts: Sequence[int], rows: int, largest: float = MAX_WEIG
 
 
 class LabelLoss(nn.Module):
-    """What all losses do first: labels of the logits' own shape, and both in float32 at least."""
+    """What all losses do first: labels of the logits' own shape, smoothed, and both in float32 at least."""
+
+    label_smoothing = 0.0
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The loss of logits and labels, both (batch, classes), as a scalar of float32 at least.
@@ -69,7 +76,10 @@ class LabelLoss(nn.Module):
         if logits.shape != labels.shape:
             raise TrainingError(f"logits are {tuple(logits.shape)}, labels {tuple(labels.shape)}", where="loss")
         wide = logits.float() if logits.itemsize < 4 else logits
-        return self.measure(wide, labels.to(wide.dtype))
+        labels = labels.to(wide.dtype)
+        if self.label_smoothing:
+            labels = labels.lerp(torch.full_like(labels, 0.5), self.label_smoothing)
+        return self.measure(wide, labels)
 
     def measure(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The loss itself, a scalar, of logits and labels of one shape and of one type, float32 at least."""

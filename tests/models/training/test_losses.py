@@ -69,6 +69,15 @@ def test_equal_to_the_formula(loss: Loss, soft: bool) -> None:
 
 
 @each_loss
+def test_smoothed_labels_are_nearer_to_one_half(loss: Loss) -> None:
+    logits, labels = batch()
+    smoothed = loss.model_copy(update={"label_smoothing": 0.1})
+    found = create_loss(smoothed, COUNTS, ROWS)(logits, labels)
+    torch.testing.assert_close(found, create_loss(loss, COUNTS, ROWS)(logits, labels * 0.9 + 0.05))
+    assert found != create_loss(loss, COUNTS, ROWS)(logits, labels)
+
+
+@each_loss
 @pytest.mark.parametrize("soft", [False, True])
 def test_gradients_are_those_of_the_value(loss: Loss, soft: bool) -> None:
     logits, labels = batch(4, soft=soft)
