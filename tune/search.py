@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import product
-from typing import TYPE_CHECKING
 
 import optuna
 from rich.console import Console
@@ -22,22 +21,24 @@ from pipelines.bands import parse_bands
 from pipelines.cluster import ray_cluster
 from pipelines.dataset.manifest import Manifest, open_dataset
 from pipelines.errors import SettingsError, StudyError
+from pipelines.feeding.shared import Feed, feed
 from pipelines.files import exclusive, write_whole
 from pipelines.location import locate
+from tune.budget import Budget, stopping
 from tune.checkpoints import remove
+from tune.finals import play_finals
 from tune.next_job import Rules
 from tune.record import Record
 from tune.rungs import levels
 from tune.samplers import sampler
+from tune.searcher import StudySearcher
 from tune.settings import SearchSettings
 from tune.space import distributions
 from tune.study import SETTINGS, TRIALS, Study, open_storage, open_study
 from tune.sweep import sweep
 from tune.winner import keep_winner
 
-if TYPE_CHECKING:
-    from tune.budget import Budget
-
+_STOPPING = "Stopping. Trials under way go on from their checkpoints when the search is resumed."
 JOBS = "jobs"
 """Tune's own folder, which is nothing to go on from and is removed."""
 
@@ -68,14 +69,23 @@ def run_search(
     _check_name(settings, resume)
     with exclusive(folder / ".lock", f'study "{settings.name}"'):
         storage = open_storage(settings, folder)
-        study = _create_study(settings, storage, resume)
-        _check_choices(settings, study)
+        held = _create_study(settings, storage, resume)
+        _check_choices(settings, held)
         write_whole(folder / SETTINGS, settings.dump_yaml())
-        record = Record(settings, storage, sampler(settings, len(study.trials)))
+        record = Record(settings, storage, sampler(settings, len(held.trials)))
+        tell = partial(console.print, markup=False, highlight=False, soft_wrap=True)
         with ray_cluster():
-            _tune(record, manifest, bands, console, clock)
-            keep_winner(settings, partial(console.print, markup=False, highlight=False, soft_wrap=True))
-    return open_study(settings.experiments, settings.name)
+            _check_resources(settings)
+            data = feed(settings.data, ("train", "validation"), bands, settings.feed)
+            with stopping(partial(tell, _STOPPING)) as stopped:
+                _tune(record, data, Budget(settings.time_budget, clock, stopped), console)
+            if stopped.is_set():
+                tell(f"Go on with: landsweep search resume {settings.name}")
+                raise KeyboardInterrupt
+            study = open_study(settings.experiments, settings.name)
+            finalists = play_finals(settings, study, data, rungs_of(settings, manifest)[-1], tell)
+            keep_winner(settings, study, finalists, tell)
+    return study
 
 
 def _with_whole_paths(settings: SearchSettings) -> SearchSettings:
@@ -123,7 +133,7 @@ def _check_choices(settings: SearchSettings, study: optuna.study.Study) -> None:
                 f"a study's choices cannot change, and those of {name} have: {_said(drawn[name])} were drawn from, "
                 f"{_said(new)} are asked for",
                 where=str(settings.folder / SETTINGS),
-                hint="Put them back, or search under another name.",
+                hint="Put them back, or search under another name, with this study among those it is `from`.",
             ) from None
 
 
@@ -153,56 +163,32 @@ def _check(settings: SearchSettings, manifest: Manifest) -> tuple[str, ...]:
     return tuple(union)
 
 
-def _tune(
-    record: Record, manifest: Manifest, bands: tuple[str, ...], console: Console, clock: Callable[[], float]
-) -> None:
-    """Run what is left to do of a search, to its end or to the end of its time.
-
-    Raises:
-        KeyboardInterrupt: it was asked to stop; all is saved.
-    """
-    from tune.budget import Budget, stopping
-
+def _tune(record: Record, data: Feed, budget: Budget, console: Console) -> None:
+    """Run what is left to do of a search, to its end or to the end of its time."""
     settings = record.settings
-    rungs = rungs_of(settings, manifest)
+    rungs, wanted = rungs_of(settings, data.manifest), settings.scheduler
     owed = settings.trials - sum(each.state != "failed" for each in record.standings())
-    _check_resources(settings)
-
-    def said() -> None:
-        console.print("Stopping. Trials under way go on from their checkpoints when the search is resumed.")
-
-    with stopping(said) as stopped:
-        budget = Budget(settings.time_budget, clock, stopped)
-        _fit(record, budget, rungs, max(0, owed), bands, console)
-    if stopped.is_set():
-        console.print(f"Go on with: landsweep search resume {settings.name}", markup=False, highlight=False)
-        raise KeyboardInterrupt
-    record.close("the time budget was over" if budget.stop_all() else "")
-    sweep(record.standings(), settings.folder / TRIALS, settings.keep)
-
-
-def _fit(
-    record: Record, budget: Budget, rungs: tuple[int, ...], owed: int, bands: tuple[str, ...], console: Console
-) -> None:
-    from ray import tune as raytune
-
-    from pipelines.feeding.shared import feed
-    from tune.progress import ProgressTable
-    from tune.scheduler import scheduler_of
-    from tune.searcher import StudySearcher
-    from tune.trial import run_trial
-
-    settings = record.settings
-    wanted = settings.scheduler
     rules = Rules(
         rungs if wanted.name == "promote" else rungs[-1:],
         wanted.reduction, wanted.finalists, wanted.early_end, settings.patches,
     )  # fmt: skip
-    searcher = StudySearcher(record, rules, owed, closing=budget.closing, stopping=budget.stop_all)
-    if searcher.next() is None:
-        return
+    searcher = StudySearcher(record, rules, max(0, owed), closing=budget.closing, stopping=budget.stop_all)
+    if searcher.next():
+        _fit(searcher, data, budget, rungs, console)
+    if not budget.stopped.is_set():
+        record.close("the time budget was over" if budget.stop_all() else "")
+        sweep(record.standings(), settings.folder / TRIALS, settings.keep)
+
+
+def _fit(searcher: StudySearcher, data: Feed, budget: Budget, rungs: tuple[int, ...], console: Console) -> None:
+    from ray import tune as raytune
+
+    from tune.progress import ProgressTable
+    from tune.scheduler import scheduler_of
+    from tune.trial import run_trial
+
+    settings = searcher.record.settings
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
-    data = feed(settings.data, ("train", "validation"), bands, settings.feed)
     trainable = raytune.with_parameters(run_trial, data=data, search=settings, rungs=rungs)
     with _quiet():
         raytune.Tuner(
@@ -222,7 +208,7 @@ def _fit(
                 storage_path=str(settings.folder),
                 stop=budget,
                 failure_config=raytune.FailureConfig(max_failures=2),
-                callbacks=[ProgressTable(record, rungs[-1], console)],
+                callbacks=[ProgressTable(searcher.record, rungs[-1], console)],
                 verbose=0,
             ),
         ).fit()

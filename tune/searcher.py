@@ -28,8 +28,8 @@ from tune.sweep import surplus, sweep
 
 Asked = Callable[[], bool]
 
-NUMBER, PARAMETERS, TO_END, SPENT = "number", "parameters", "to_end", "spent"
-"""What a job is told: its trial's number and parameters, whether it goes to the end, and the seconds spent so far."""
+NUMBER, PARAMETERS, TO_END = "number", "parameters", "to_end"
+"""What a job is told: its trial's number and parameters, and whether it goes to the end."""
 
 _NO_WORD = "the worker ended without a word"
 
@@ -73,8 +73,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # ray ships no types
             number = job.number
             record.go_on(number)
         self.jobs[trial_id] = number
-        told = {NUMBER: number, PARAMETERS: record.parameters(number), TO_END: job.to_end}
-        return told | {SPENT: record.seconds(number)}
+        return {NUMBER: number, PARAMETERS: record.parameters(number), TO_END: job.to_end}
 
     def next(self) -> Job | None:
         """What a free worker is to do."""

@@ -48,6 +48,21 @@ class Scheduler(Settings):
     )
 
 
+class Finals(Settings):
+    """How the winner is found among the best trials."""
+
+    top: int = Field(default=2, ge=1, le=100, description="best trials that are fitted again over further seeds")
+    seeds: int = Field(
+        default=2,
+        ge=1,
+        le=100,
+        description="seeds of each, the trial's own among them; the best mean wins; 1: the best trial wins as it is",
+    )
+    ensemble: int = Field(
+        default=4, ge=0, le=32, description="members of an ensemble of kept bundles, at most; 0: none is built"
+    )
+
+
 class StudySettings(Settings):
     """How many trials a search has, of what, and where it is kept."""
 
@@ -102,6 +117,7 @@ class StudySettings(Settings):
         "data is known from the start",
     )
     scheduler: Scheduler = Field(default=Scheduler(), description="when weak trials are stopped")
+    finals: Finals = Field(default=Finals(), description="how the winner is found among the best trials")
 
 
 STRONG = Augment(rotation=20, erasing=0.5, jitter=0.1, mixup=0.4)

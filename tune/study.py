@@ -19,7 +19,8 @@ from models.bundle.locate import CHECKPOINTS
 from pipelines.errors import StudyError, nearest
 from tune.settings import SearchSettings
 
-SETTINGS, DATABASE, TRIALS, BEST = "search.yaml", "study.db", "trials", Path(CHECKPOINTS) / BEST_BUNDLE
+SETTINGS, DATABASE, TRIALS, FINALS = "search.yaml", "study.db", "trials", "finals"
+BEST = Path(CHECKPOINTS) / BEST_BUNDLE
 CURVES, PAUSED, REASON, SECONDS, FROM = "curves", "paused", "reason", "seconds", "from"
 """Trial attributes: one dict of metrics a report, whether it rests, why it ended early, how long it ran, and the study
 that it was taken over from."""
@@ -48,6 +49,21 @@ class TrialRow:
     curves: list[dict[str, float]]
     seconds: float
     reason: str
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A trial in the finals: its value by seed, their mean, and half of the mean's 95 % interval (NaN of one seed)."""
+
+    number: int
+    values: dict[int, float]
+    mean: float
+    half: float
+
+    @property
+    def said(self) -> str:
+        """The mean, and its interval where there is one."""
+        return f"{self.mean:.3f}" + ("" if math.isnan(self.half) else f" ± {self.half:.3f}")
 
 
 @dataclass(frozen=True)

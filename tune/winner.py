@@ -12,7 +12,8 @@ with the resources of a trial: this process is then on the head, which may have 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from models.bundle.config import EXAMPLE
@@ -21,50 +22,56 @@ from pipelines.cluster import own_errors
 from pipelines.errors import StudyError, TrainingError
 from pipelines.pixels.patch import read_stack
 from tune.checkpoints import best_bundle, trial_folder
+from tune.finals import bundle_of
 from tune.settings import SearchSettings
-from tune.study import BEST, TRIALS, TrialRow, open_study
+from tune.study import BEST, TRIALS, Finalist, Study, TrialRow
 
 Tell = Callable[[str], None]
 
 SPLITS = ("train", "validation", "test")
 
 
-def keep_winner(settings: SearchSettings, tell: Tell) -> None:
+def keep_winner(settings: SearchSettings, study: Study, finalists: Sequence[Finalist], tell: Tell) -> None:
     """Copy the winner's bundle out of its trial, score it, and write down what a training run writes.
+
+    The winner is the first finalist; where no trial is complete, the best of those that came somewhere.
 
     Raises:
         TrainingError: no trial came to a result; or see `examine`.
-        StudyError: its bundle is gone; or see `open_study`.
+        StudyError: its bundle is gone.
         ShardError, BandError, SettingsError, ServiceError: see `examine`.
         StorageError, BusyError: see `write_results`.
     """
-    study = open_study(settings.experiments, settings.name)
-    best = study.best
+    best = study.trials[finalists[0].number] if finalists else study.best
     if best is None:
         reasons = {row.reason for row in study.trials if row.reason}
         raise TrainingError("no trial came to a result", where=settings.name, hint=" ".join(sorted(reasons)))
-    source = best_bundle(trial_folder(settings.folder / TRIALS, best.number))
+    first = finalists[0] if finalists else None
+    source = bundle_of(settings, first) if first else best_bundle(trial_folder(settings.folder / TRIALS, best.number))
     if source is None:
         raise StudyError("the best trial's bundle is gone", where=f"trial {best.number}", hint="Search again.")
+    if first and len(first.values) > 1:
+        tell(f"Trial {best.number} wins: {settings.metric} {first.said} over {len(first.values)} seeds.")
     tell("Scoring the best trial, and drawing its report.")
+    task = partial(_write, settings, best, first, source)
     if not os.environ.get("RAY_ADDRESS"):
-        _write(settings, best, source, tell)
+        task(tell)
         return
     import ray
 
-    task = ray.remote(num_cpus=settings.cpus, num_gpus=settings.gpus)(_noted)
+    remote = ray.remote(num_cpus=settings.cpus, num_gpus=settings.gpus)(_noted)
     with own_errors():
-        for line in ray.get(task.remote(settings, best, source)):
+        for line in ray.get(remote.remote(task)):
             tell(line)
 
 
-def _noted(settings: SearchSettings, best: TrialRow, source: Path) -> list[str]:
+def _noted(task: Callable[[Tell], None]) -> list[str]:
     lines: list[str] = []
-    _write(settings, best, source, lines.append)
+    task(lines.append)
     return lines
 
 
-def _write(settings: SearchSettings, best: TrialRow, source: Path, tell: Tell) -> None:
+def _write(settings: SearchSettings, best: TrialRow, first: Finalist | None, source: Path, tell: Tell) -> None:
     from models.bundle.locate import RESULTS
     from models.bundle.weights import load_bundle, write_bundle
     from models.device import pick_device
@@ -74,7 +81,9 @@ def _write(settings: SearchSettings, best: TrialRow, source: Path, tell: Tell) -
     found = score_splits(bundle, settings.data, SPLITS, tell)
     metrics = {each.predictions.split: each.metrics for each in found if each.predictions.split != "train"}
     example = read_stack((source / EXAMPLE).read_bytes(), wanted=bundle.config.bands)
-    write_bundle(settings.folder / BEST, bundle.net, bundle.config, metrics, example, replace=True)
+    known = bundle.config.trial | ({"finals": {"values": first.values, "mean": first.mean}} if first else {})
+    config = bundle.config.model_copy(update={"trial": known})
+    write_bundle(settings.folder / BEST, bundle.net, config, metrics, example, replace=True)
     whole = [row for row in best.curves if row["epoch"] == int(row["epoch"])]
     keys = dict.fromkeys(key for row in whole for key in row)  # a metric without a value is in none
     write_epochs(settings.folder / TABLE, [{key: row.get(key) for key in keys} for row in whole])

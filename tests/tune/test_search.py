@@ -46,6 +46,7 @@ def space_of(*bands: str, **more: Any) -> Space:
 def settings_for(data: Path, experiments: Path, name: str = "small", **more: object) -> SearchSettings:
     plain = {"name": name, "data": data, "experiments": experiments, "trials": 3, "epochs": 2, "explain": 0}
     plain |= {"space": space_of("B04", "B05,B04"), "scheduler": Scheduler(grace=24, finalists=1), "concurrent": 1}
+    plain["finals"] = {"seeds": 1, "ensemble": 0}
     return SearchSettings.model_validate(plain | more)
 
 
@@ -66,6 +67,7 @@ def searched(bright: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Se
         ema=0.5,
         beta=2,
         explain=1,
+        finals={"top": 1, "ensemble": 0},
     )
     printed = io.StringIO()
     study = run_search(settings, Console(width=200, file=printed))
