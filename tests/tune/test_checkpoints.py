@@ -9,7 +9,7 @@ import torch
 
 from models.training.checkpoint import write_state
 from tune.checkpoints import best_bundle, best_path, drop_older, drop_states, last_state, state_path
-from tune.rungs import Standing
+from tune.rungs import Standing, State
 from tune.sweep import surplus, sweep
 
 
@@ -53,7 +53,7 @@ def test_a_new_pair_replaces_all_but_the_one_before(bundle: Path, tmp_path: Path
 def test_a_search_keeps_the_bundles_of_its_best_and_the_states_of_those_that_may_go_on(
     bundle: Path, tmp_path: Path
 ) -> None:
-    states = ("complete", "pruned", "paused", "failed", "running", "complete")
+    states: tuple[State, ...] = ("complete", "pruned", "paused", "failed", "running", "complete")
     standings = [Standing(number, {10: number / 10}, {10: 1.0}, state) for number, state in enumerate(states)]
     for each in standings:
         keep(tmp_path / str(each.number), bundle, 10, 10)
