@@ -1,0 +1,92 @@
+"""What is replayed against what: schedulers with their settings, and the trials that they get.
+
+Flows in: the table of trials. Flows out: makers of searches, by the name that tables show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import optuna
+import pandas as pd
+
+from benchmarks.replay import Scheduler, read_curves
+from benchmarks.samplers import MakeTpe, Sampler, Study, optunas, ours
+from benchmarks.schedulers import OneThenThree, OptunaPruner, Promote, RayAsha, ToTheEnd
+from tune.rungs import levels
+
+REDUCTION = 3
+ASHA = "Ray's ASHA"
+INFORMED = f"{ASHA}, OptunaSearch"
+SIMPLE = "one epoch, then the best three"
+OURS = "promote"
+
+Make = Callable[[int, int], Scheduler]
+"""A search of so many trials, for a seed."""
+
+
+class Bench:
+    """The table of trials, and the searches over it. `grace` is the default of `tune.settings.Scheduler`."""
+
+    def __init__(self, frame: pd.DataFrame, validation: int = 105) -> None:
+        whole = frame[frame["test"].notna()]
+        self.total, self.epoch = int(whole["patches"].max()), int(whole["patches"].min())
+        self.grace = max(min(self.total // 27, self.epoch), validation // 2)
+        self.epochs, self.inside = read_curves(frame), read_curves(frame, self.grace)
+        self.best = max(curve.best.value for curve in self.epochs)
+
+    def contenders(self) -> dict[str, Make]:
+        """With trials in random order."""
+        epochs = self.epochs
+        median = optuna.pruners.MedianPruner
+        return {
+            "all to the end": lambda trials, seed: ToTheEnd(Sampler(epochs, trials, seed)),
+            ASHA: lambda trials, seed: self._asha(Sampler(epochs, trials, seed)),
+            "Optuna's successive halving": lambda trials, seed: self._halving(trials, seed),
+            "Optuna's median": lambda trials, seed: OptunaPruner(Study(epochs, trials, seed, pruner=median())),
+            SIMPLE: lambda trials, seed: OneThenThree(Sampler(epochs, trials, seed)),
+            OURS: lambda trials, seed: self._promote(Sampler(self.inside, trials, seed), self.grace),
+        } | {
+            f"{OURS}, grace of an epoch{name}": self._variant(cost, early_end)
+            for name, cost, early_end in (
+                ("", True, True),
+                (", no ceiling", True, False),
+                (", places by number", False, True),
+                (", neither", False, False),
+            )
+        }
+
+    def with_tpe(self) -> dict[str, Make]:
+        """With trials as TPE would have them."""
+        epochs, inside = self.epochs, self.inside
+        return {
+            "all to the end, TPE": lambda trials, seed: ToTheEnd(Study(epochs, trials, seed, optunas)),
+            INFORMED: lambda trials, seed: self._asha(Study(epochs, trials, seed, optunas)),
+            "Optuna's successive halving, TPE": lambda trials, seed: self._halving(trials, seed, optunas),
+            f"{OURS}, TPE, paused ones running": lambda trials, seed: self._promote(
+                Study(inside, trials, seed, ours, _startup(trials)), self.grace
+            ),
+            f"{OURS}, TPE, paused ones pruned": lambda trials, seed: self._promote(
+                Study(inside, trials, seed, ours, _startup(trials), told=True), self.grace
+            ),
+        }
+
+    def _asha(self, sampler: Sampler) -> RayAsha:
+        return RayAsha(sampler, self.epoch, self.total, REDUCTION)
+
+    def _halving(self, trials: int, seed: int, tpe: MakeTpe | None = None) -> OptunaPruner:
+        pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=REDUCTION)
+        return OptunaPruner(Study(self.epochs, trials, seed, tpe, pruner=pruner))
+
+    def _variant(self, cost: bool, early_end: bool) -> Make:
+        return lambda trials, seed: self._promote(
+            Sampler(self.epochs, trials, seed), self.epoch, cost=cost, early_end=early_end
+        )
+
+    def _promote(self, sampler: Sampler, grace: int, *, cost: bool = True, early_end: bool = True) -> Promote:
+        return Promote(sampler, levels(grace, REDUCTION, self.total), REDUCTION, cost=cost, early_end=early_end)
+
+
+def _startup(trials: int) -> int:
+    """As a search of ours has it."""
+    return max(4, min(10, trials // 3))
