@@ -37,24 +37,23 @@ class Bench:
 
     def contenders(self) -> dict[str, Make]:
         """With trials in random order."""
-        epochs = self.epochs
-        median = optuna.pruners.MedianPruner
-        return {
+        epochs, median = self.epochs, optuna.pruners.MedianPruner
+        result: dict[str, Make] = {
             "all to the end": lambda trials, seed: ToTheEnd(Sampler(epochs, trials, seed)),
             ASHA: lambda trials, seed: self._asha(Sampler(epochs, trials, seed)),
             "Optuna's successive halving": lambda trials, seed: self._halving(trials, seed),
             "Optuna's median": lambda trials, seed: OptunaPruner(Study(epochs, trials, seed, pruner=median())),
             SIMPLE: lambda trials, seed: OneThenThree(Sampler(epochs, trials, seed)),
             OURS: lambda trials, seed: self._promote(Sampler(self.inside, trials, seed), self.grace),
-        } | {
-            f"{OURS}, grace of an epoch{name}": self._variant(cost, early_end)
-            for name, cost, early_end in (
-                ("", True, True),
-                (", no ceiling", True, False),
-                (", places by number", False, True),
-                (", neither", False, False),
-            )
         }
+        variants = {
+            "": (True, True),
+            ", no ceiling": (True, False),
+            ", places by number": (False, True),
+            ", neither": (False, False),
+        }
+        names = {f"{OURS}, grace of an epoch{name}": each for name, each in variants.items()}
+        return result | {name: self._variant(cost, early_end) for name, (cost, early_end) in names.items()}
 
     def with_tpe(self) -> dict[str, Make]:
         """With trials as TPE would have them."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,7 +37,7 @@ from models.training.loop import Fit
 from pipelines.dataset.manifest import Manifest, open_dataset
 from pipelines.errors import TrainingError
 from pipelines.feeding.open_rows import open_rows
-from pipelines.feeding.rows import Split
+from pipelines.feeding.rows import Rows
 
 NETS = {
     "landnet-s": 14,
@@ -87,7 +87,7 @@ def _log(generator: np.random.Generator, low: float, high: float) -> float:
 class Watch:
     """Looks at a fit from outside: its metric on validation and test after an epoch, and inside the first ones."""
 
-    def __init__(self, splits: tuple[Split, Split, Split], manifest: Manifest) -> None:
+    def __init__(self, splits: Sequence[Rows], manifest: Manifest) -> None:
         self.train, self.validation, self.test = splits
         self.names, self.size = tuple(manifest.label_names), image_size(manifest)
         self.reports: list[dict[str, float]] = []
@@ -108,7 +108,7 @@ class Watch:
             value = self._look(fit, self.validation)
             self._add(fit.done * rows + fit.step * batch, value, seconds, check=self._outside - outside)
 
-    def _look(self, fit: Fit, split: Split) -> float:
+    def _look(self, fit: Fit, split: Rows) -> float:
         """The metric on a split, which takes no time."""
         started = time.process_time()
         training = fit.net.training
@@ -117,8 +117,8 @@ class Watch:
         self._outside += time.process_time() - started
         return value
 
-    def _ap(self, probabilities: NDArray[np.float32], split: Split) -> float:
-        return score(probabilities, split.labels, self.names)["ap_macro"]
+    def _ap(self, probabilities: NDArray[np.float32], split: Rows) -> float:
+        return float(score(probabilities, split.labels, self.names)["ap_macro"])
 
     def _seconds(self) -> float:
         return time.process_time() - self._started - self._outside
@@ -139,8 +139,7 @@ def train(shards: str, trial: Trial, epochs: int) -> Trial:
         **{key: value for key, value in trial.items() if key != "number"},
     )
     bands, names = tuple(manifest.band_names), ["train", "validation", "test"]
-    first, second, third = open_rows(shards, manifest, names, bands, "memory")
-    watch, reason = Watch((first, second, third), manifest), ""
+    watch, reason = Watch(open_rows(shards, manifest, names, bands, "memory"), manifest), ""
     try:
         watch.epochs(Fit(fresh_net(settings, manifest)[0], settings, watch.size, CPU))
     except TrainingError as error:

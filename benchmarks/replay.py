@@ -54,25 +54,25 @@ def read_curves(frame: pd.DataFrame, grace: int | None = None) -> list[Curve]:
     Args:
         grace: patches after which a report is made too, if that is inside an epoch; it takes its time.
     """
-    found = []
-    for number, rows in frame.groupby("number"):
-        inside = rows["test"].isna()
-        asked = rows[inside & (rows["patches"] >= grace)].head(1) if grace else rows[:0]
-        if len(asked) and (~inside & rows["patches"].between(grace, asked["patches"].iloc[0])).any():
-            asked = asked[:0]  # the end of an epoch comes first
-        checks = {int(row.patches): float(row.check) for row in asked.itertuples()}
-        reports = [
-            Report(
-                int(row.patches),
-                float(row.value),
-                float(row.test),
-                float(row.seconds) + sum(more for at, more in checks.items() if at <= row.patches),
-            )
-            for row in rows[~inside | rows["patches"].isin(checks)].itertuples()
-        ]
-        parameters = {key: rows[key].iloc[0] for key in PARAMETERS}
-        found.append(Curve(int(str(number)), parameters, tuple(reports), bool(rows["reason"].iloc[0])))
-    return found
+    rows = [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+    numbers = sorted({int(row["number"]) for row in rows})
+    return [_curve(number, [row for row in rows if row["number"] == number], grace) for number in numbers]
+
+
+def _curve(number: int, rows: list[dict[str, Any]], grace: int | None) -> Curve:
+    late = [row for row in rows if grace and row["patches"] >= grace]
+    asked = late[0] if late and math.isnan(late[0]["test"]) else None
+    reports = [
+        Report(
+            int(row["patches"]),
+            float(row["value"]),
+            float(row["test"]),
+            float(row["seconds"]) + (float(asked["check"]) if asked and row["patches"] >= asked["patches"] else 0.0),
+        )
+        for row in rows
+        if row is asked or not math.isnan(row["test"])
+    ]
+    return Curve(number, {key: rows[0][key] for key in PARAMETERS}, tuple(reports), bool(rows[0]["reason"]))
 
 
 class Scheduler(Protocol):

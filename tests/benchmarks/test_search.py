@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import optuna
@@ -33,7 +34,8 @@ class _Trial:
 @pytest.fixture
 def frame() -> pd.DataFrame:
     """Twelve trials of two models, one twice as dear; the sixth cannot go on after its fourth epoch."""
-    generator, rows = np.random.default_rng(0), []
+    generator = np.random.default_rng(0)
+    rows: list[dict[str, Any]] = []
     for number in range(12):
         pace, top = 1 + number % 2, generator.uniform(0.5, 0.9)
         for third in range(1, 3 * EPOCHS + 1):
