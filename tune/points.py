@@ -15,12 +15,10 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from models.nets.priors import prior_of
+from tune.history import FROM, MOST_POINTS, earlier
+from tune.prior_draws import centre, draw_from_prior
 from tune.settings import SearchSettings
-from tune.space import Parameter, parameters, settled
-
-FROM = "from"
-"""Attribute of a trial that another study had: whose it was."""
+from tune.space import settled
 
 _ASKED = "fixed_params"
 """Where Optuna keeps the point that a trial was asked to have, before it has drawn it."""
@@ -33,41 +31,27 @@ def next_point(settings: SearchSettings, known: Sequence[FrozenTrial]) -> dict[s
         settings: of the search.
         known: all trials of its study, those of earlier ones among them.
     """
-    tried = [trial.params | trial.system_attrs.get(_ASKED, {}) for trial in known if FROM not in trial.user_attrs]
-    for point, mark in _owed(settings):
+    own = [trial for trial in known if FROM not in trial.user_attrs]
+    tried = [trial.params | trial.system_attrs.get(_ASKED, {}) for trial in own]
+    for point, mark in _owed(settings, len(own)):
         if not any(mark.items() <= each.items() for each in tried):
             return point
-    return None
+    return draw_from_prior(settings, known) if settings.priors else None
 
 
-def _owed(settings: SearchSettings) -> Iterator[tuple[dict[str, Any], Mapping[str, Any]]]:
-    """Points that every search tries, in their order, and by what of it a trial is known to be one of each."""
+def _owed(settings: SearchSettings, begun: int) -> Iterator[tuple[dict[str, Any], Mapping[str, Any]]]:
+    """Points that every search tries, in their order, and by what of it a trial is known to be one of each.
+
+    Args:
+        settings: of the search.
+        begun: trials it has; after some, no earlier study is read any more.
+    """
     for given in settings.first:
         point = settled(settings.space, given)
         yield point, point
     for model in settings.space.model:
         mark = {"model": model}
         yield centre(settings, model), mark
-
-
-def centre(settings: SearchSettings, model: str) -> dict[str, Any]:
-    """A model on the first band set, at what suits its family as far as the space has it; the rest is drawn."""
-    point = {"model": model, "bands": settings.space.bands[0]}
-    if settings.priors:
-        prior = prior_of(model)
-        for each in of_model(settings, model):
-            bell = getattr(prior, each.sets, None)
-            low, high = each.distribution.low, each.distribution.high  # type: ignore[attr-defined]
-            if bell and low <= bell.centre <= high:
-                point[each.name] = bell.centre
-    return point
-
-
-def of_model(settings: SearchSettings, model: str) -> list[Parameter]:
-    """What a trial of a model draws of that for which families have priors."""
-    names = ("learning_rate", "weight_decay", "drop_path")
-    return [
-        each
-        for each in parameters(settings.space)
-        if each.sets in names and each.open and (each.where is None or model in each.where[1])
-    ]
+    if settings.earlier and begun <= len(settings.first) + len(settings.space.model) + MOST_POINTS * settings.trials:
+        for point in earlier(settings).points:
+            yield point, point

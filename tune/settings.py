@@ -157,6 +157,8 @@ class SearchSettings(FitSettings, StudySettings):
             from tune.space import mostly_numbers
 
             mostly_numbers(self.space)
+        if self.name in self.earlier or len({*self.earlier}) < len(self.earlier):
+            raise ValueError("from: each is another study, and named once")
         if self.sampler == "nsga2":
             raise ValueError("sampler: nsga2 is for several objectives, and there is one")
         return self

@@ -11,6 +11,7 @@ one: so it stands in the study and its tables, and may be held from some trial o
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -42,6 +43,13 @@ class Parameter:
     def among(self, drawn: Mapping[str, Any]) -> bool:
         """Whether a trial with these parameters, which come before it, has this one."""
         return self.where is None or drawn.get(self.where[0]) in self.where[1]
+
+    def holds(self, value: Any) -> bool:
+        """Whether it can have this value."""
+        if isinstance(self.distribution, FloatDistribution):
+            return isinstance(value, (int, float)) and self.distribution.low <= value <= self.distribution.high
+        assert isinstance(self.distribution, CategoricalDistribution)
+        return value in self.distribution.choices
 
     @property
     def open(self) -> bool:
@@ -106,23 +114,12 @@ def settled(space: Space, point: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _within(each: Parameter, value: Any) -> Any:
-    if isinstance(each.distribution, FloatDistribution):
-        number = _number(value)
-        inside = number is not None and each.distribution.low <= number <= each.distribution.high
-        value = number if inside else value
-    else:
-        assert isinstance(each.distribution, CategoricalDistribution)
-        inside = value in each.distribution.choices
-    if not inside:
+    if isinstance(each.distribution, FloatDistribution) and isinstance(value, str):
+        with suppress(ValueError):
+            value = float(value)  # 1e-3, which YAML takes for text
+    if isinstance(value, bool) or not each.holds(value):
         raise ValueError(f"first: a point has {each.name} {value}, which is outside of the space")
     return value
-
-
-def _number(value: Any) -> float | None:
-    try:
-        return None if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        return None
 
 
 def mostly_numbers(space: Space) -> None:

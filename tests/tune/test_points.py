@@ -59,7 +59,7 @@ def test_what_suits_a_model_but_is_outside_of_the_space_is_drawn() -> None:
 
 def test_points_of_the_user_come_first_and_count_as_their_models() -> None:
     given = [{"model": "resnet18", "learning_rate": 0.004}, {"model": "resnet18", "learning_rate": 0.005}]
-    settings = search(first=given)
+    settings = search(first=given, priors=False)
     study = study_of(settings)
     found = [ask(study, settings) or {} for _ in range(4)]
     assert found[:2] == given
