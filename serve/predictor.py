@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from models.bundle.weights import load_bundle
 from models.device import pick_device
-from models.explain.maps import explain
+from models.explain.maps import explain, made_of
 from pipelines.feeding.batches import assemble
 from pipelines.pixels.patch import Patch
 from serve.schema import LabelPrediction
@@ -64,6 +65,8 @@ class Predictor:
     def heat_png(self, patch: Patch, label: str) -> tuple[bytes, bool]:
         """Grad-CAM of one class as an 8-bit grey PNG of the image's size, and whether anything speaks for it.
 
+        An ensemble's says in its text chunk `Description` whose map it is.
+
         Raises:
             LabelError: the model does not know the class.
             PatchError: see `assemble`.
@@ -71,7 +74,10 @@ class Predictor:
         """
         found = explain(self.loaded, self._images([patch]), label)[0]
         target = io.BytesIO()
-        Image.fromarray(np.rint(found.heat * 255).astype(np.uint8)).save(target, "PNG")
+        said = PngInfo()
+        if whose := made_of(self.loaded):
+            said.add_text("Description", whose)
+        Image.fromarray(np.rint(found.heat * 255).astype(np.uint8)).save(target, "PNG", pnginfo=said)
         return target.getvalue(), found.evidence
 
     def _images(self, patches: Sequence[Patch]) -> Tensor:

@@ -174,7 +174,7 @@ def _holds(entry: Entry, config: BundleConfig) -> bool:
 
 
 def _identity(config: BundleConfig) -> tuple[object, ...]:
-    return config.files[WEIGHTS], config.temperature, config.thresholds
+    return config.files[WEIGHTS], config.temperature, config.thresholds, config.members
 
 
 def _copy(bundle: Path, target: Path) -> None:

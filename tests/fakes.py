@@ -131,6 +131,26 @@ def write_fresh_bundle(folder: Path, shards: Path, *, bands: str, seed: int) -> 
     return folder
 
 
+def write_fresh_ensemble(folder: Path, shards: Path) -> Path:
+    """Three landnets with fresh weights as one bundle: their bands are some of each other's, or others."""
+    import json
+
+    from models.bundle.config import EXAMPLE, METRICS
+    from models.bundle.weights import load_bundle, write_bundle
+    from models.ensemble.join import join
+    from pipelines.pixels.patch import Patch, read_stack
+
+    sources = [
+        write_fresh_bundle(folder.with_name(f"{folder.name}-{seed}"), shards, bands=bands, seed=seed)
+        for seed, bands in enumerate(("B08,B04", "B11", "B04,B8A"))
+    ]
+    joined = join([load_bundle(each) for each in sources], [0.25, 0.25, 0.5])
+    patches = [read_stack((each / EXAMPLE).read_bytes(), wanted=load_bundle(each).config.bands) for each in sources]
+    example = Patch({band: pixels for patch in patches for band, pixels in patch.pixels.items()})
+    write_bundle(folder, joined.net, joined.config, json.loads((sources[0] / METRICS).read_text()), example)
+    return folder
+
+
 def free_port() -> int:
     """A port of loopback that nobody listens on, for somebody who will; never the same twice."""
     while True:

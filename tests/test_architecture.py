@@ -36,7 +36,7 @@ ORDER = {
         {"explain"},
         {"results"},
         {"training"},
-        {"probe"},
+        {"probe", "ensemble"},
     ),
 }
 """Folders of a room, from the floor up: each imports only from those before it, and from the room's own top files."""

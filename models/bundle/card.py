@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from models.bundle.card_members import HEADS, lines_of_members, rows_of_members
 from models.metric_keys import METRICS
 from models.nets.catalog import MODELS
 from models.settings import ProbeSettings, TrainSettings
@@ -74,6 +75,7 @@ def model_card(config: BundleConfig, metrics: Mapping[str, Any], parameters: int
     """
     sections = {
         "Model": _model(config, parameters),
+        **({"Members": _members(config)} if config.members else {}),
         "Data": _data(config, metrics),
         "Training": _training(config),
         "Results": _results(config, metrics),
@@ -107,16 +109,18 @@ def _front_matter(config: BundleConfig, metrics: Mapping[str, Any]) -> dict[str,
 def _model(config: BundleConfig, parameters: int | None) -> Iterator[str]:
     size, recipe = config.image_size, config.architecture_arguments
     known = MODELS.get(config.architecture)
-    yield f"- Architecture: `{config.architecture}`" + (f", {known.what}" if known else "")
+    what = f"{len(config.members)} nets that answer as one" if config.members else known.what if known else ""
+    yield f"- Architecture: `{config.architecture}`" + (f", {what}" if what else "")
     if recipe and recipe.timm:
         yield f"- Built by timm, as `{recipe.timm}`"
     if parameters is not None:
         yield f"- Parameters: {parameters:,}"
     yield (
-        f"- In: float32 (batch, {config.in_chans}, {size}, {size}), digital numbers as the dataset has them; the "
-        "net itself subtracts each band's mean and divides by its deviation"
+        f"- In: float32 (batch, {config.in_chans}, {size}, {size}), digital numbers as the dataset has them; "
+        f"{'each member takes its bands,' if config.members else 'the net itself'} subtracts each band's mean and "
+        "divides by its deviation"
     )
-    if recipe:
+    if recipe and not config.members:
         yield f"- Padding, within the net: {recipe.describe(size)}"
     yield f"- Out: {config.num_classes} logits, in this order: {'; '.join(map(_text, config.label_names))}"
     yield ""
@@ -130,6 +134,12 @@ def _bands(config: BundleConfig) -> Iterator[Sequence[Any]]:
         band = SENTINEL2.get(name)
         facts = (band.meaning, f"{band.centre:.0f}", band.gsd) if band else ("not on record", "–", "–")
         yield channel, name, *facts, f"{config.mean[name]:.1f}", f"{config.std[name]:.1f}"
+
+
+def _members(config: BundleConfig) -> Iterator[str]:
+    yield from _table(HEADS, rows_of_members(config))
+    yield ""
+    yield from lines_of_members(config)
 
 
 def _data(config: BundleConfig, metrics: Mapping[str, Any]) -> Iterator[str]:

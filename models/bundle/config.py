@@ -1,7 +1,7 @@
 """What a search hands to serving: a folder that says everything about the model in it. No torch needed to read it.
 
     bundle/
-      model.safetensors   weights
+      model.safetensors   weights; of an ensemble those of all members, as `backbone.members.0.…`
       config.json         timm's keys, and bands, statistics, thresholds by name; checksums of all files, this one too
       README.md           model card, written from the config and the metrics
       metrics.json        what it reached on which split
@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
+from models.nets.catalog import ENSEMBLE
 from models.nets.recipe import Recipe
 from pipelines.errors import BundleError
 from pipelines.files import sha256_of
@@ -36,12 +38,34 @@ Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
 _HINT = "Copy the bundle again from where it was written, or take another one."
 
 
+class Member(Settings):
+    """One of the nets that an ensemble's bundle holds: what a bundle of its own would say of it."""
+
+    architecture: str = Field(description="model name in the zoo")
+    architecture_arguments: Recipe = Field(description="how the zoo built it")
+    bands: list[str] = Field(min_length=1, description="bands it reads, in the order of its channels")
+    mean: dict[str, FiniteFloat] = Field(description="band to mean digital number")
+    std: dict[str, Deviation] = Field(description="band to standard deviation of digital numbers")
+    temperature: FiniteFloat = Field(gt=0, description="its logits are divided by it")
+    share: FiniteFloat = Field(gt=0, le=1, description="of the mean of all members' probabilities")
+    trial: dict[str, Any] = Field(default_factory=dict, description="study, number and parameters")
+    weights: str = Field(default="", description="SHA-256 of the weights of the bundle that it was taken from")
+
+    @model_validator(mode="after")
+    def _fits_itself(self) -> Self:
+        bands = set(self.bands)
+        if len(bands) != len(self.bands) or not bands == set(self.mean) == set(self.std):
+            raise ValueError("a member's bands and statistics do not fit each other")
+        return self
+
+
 class BundleConfig(Settings):
     """Everything needed to rebuild and serve the model; whatever is per band or per class is keyed by name."""
 
     format: int = FORMAT_VERSION
     architecture: str = Field(description="model name in the zoo")
     architecture_arguments: Recipe | None = Field(default=None, description="how the zoo built it; none in old bundles")
+    members: list[Member] = Field(default=[], max_length=100, description="of an ensemble: the nets that it is made of")
     num_classes: int
     label_names: list[str] = Field(description="classes in the order of the logits")
     in_chans: int
@@ -69,6 +93,20 @@ class BundleConfig(Settings):
             raise ValueError("number of channels, bands and statistics do not fit each other")
         if self.architecture_arguments and self.architecture_arguments.image_size not in (0, self.image_size):
             raise ValueError("image size and the size that the net is built for do not fit each other")
+        if (self.architecture == ENSEMBLE) != bool(self.members):
+            raise ValueError("an ensemble has members, and nothing else has")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_its_members(self) -> Self:
+        if not self.members:
+            return self
+        if {band for each in self.members for band in each.bands} != set(self.bands):
+            raise ValueError("bands and what the members read do not fit each other")
+        if any(each.architecture_arguments.image_size not in (0, self.image_size) for each in self.members):
+            raise ValueError("image size and the size that a member is built for do not fit each other")
+        if not math.isclose(sum(each.share for each in self.members), 1, abs_tol=1e-6):
+            raise ValueError("the members' shares do not add up to 1")
         return self
 
     def known(self) -> dict[str, Known]:
@@ -99,7 +137,7 @@ def checksum_of(values: Mapping[str, Any]) -> str:
 
 def config_text(config: BundleConfig) -> str:
     """What is written as config.json."""
-    values = config.model_dump(mode="json")
+    values = config.model_dump(mode="json", exclude=None if config.members else {"members"})
     return json.dumps(values | {"checksum": checksum_of(values)}, ensure_ascii=False, indent=1)
 
 

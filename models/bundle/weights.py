@@ -25,7 +25,9 @@ from safetensors.torch import load_file, save_file
 
 from models.bundle.card import model_card
 from models.bundle.config import CARD, CONFIG, EXAMPLE, METRICS, WEIGHTS, BundleConfig, check_bundle, config_text
+from models.bundle.config import Member as MemberConfig
 from models.nets.build import ReflectanceNet, assemble, plan
+from models.nets.ensemble import EnsembleNet, Member
 from pipelines.errors import BundleError, SettingsError
 from pipelines.files import commit, full, sha256_of, sync
 from pipelines.pixels.patch import Patch, write_stack
@@ -121,19 +123,35 @@ def load_bundle(folder: Path, device: torch.device | str = "cpu") -> Bundle:
     """
     config = check_bundle(folder)
     try:
-        net = assemble(
-            config.architecture,
-            config.architecture_arguments or plan(config.architecture, config.image_size),
-            mean=[config.mean[band] for band in config.bands],
-            std=[config.std[band] if config.numbers else max(config.std[band], 1.0) for band in config.bands],
-            num_classes=config.num_classes,
-            bands=config.bands,
-        )
+        net = _built(config)
         net.load_state_dict(load_file(folder / WEIGHTS))
     except (SafetensorError, RuntimeError, SettingsError) as error:
         reason = str(error).splitlines()[0]
         raise BundleError(f"weights do not fit the config ({reason})", where=str(folder)) from None
     return Bundle(config, net.to(device).eval())
+
+
+def _built(config: BundleConfig) -> ReflectanceNet:
+    """The net that a config tells of, with fresh weights."""
+    mean = [config.mean[band] for band in config.bands]
+    std = [config.std[band] if config.numbers else max(config.std[band], 1.0) for band in config.bands]
+    if config.members:
+        members = [_member(each, config.num_classes) for each in config.members]
+        return EnsembleNet(members, config.bands, mean, std, config.image_size)
+    recipe = config.architecture_arguments or plan(config.architecture, config.image_size)
+    return assemble(config.architecture, recipe, mean=mean, std=std, bands=config.bands, num_classes=config.num_classes)
+
+
+def _member(said: MemberConfig, num_classes: int) -> Member:
+    net = assemble(
+        said.architecture,
+        said.architecture_arguments,
+        mean=[said.mean[band] for band in said.bands],
+        std=[said.std[band] for band in said.bands],
+        bands=said.bands,
+        num_classes=num_classes,
+    )
+    return Member(said.architecture, net, tuple(said.bands), said.temperature, said.share)
 
 
 def installed_versions() -> dict[str, str]:

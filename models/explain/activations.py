@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from models.bundle.weights import Bundle
 from models.explain.overlay import Picture
 from models.nets.build import ReflectanceNet
+from models.nets.ensemble import EnsembleNet
 from models.report.panels import fold, heading_room
 from pipelines.drawing.canvas import blank, prepare
 from pipelines.errors import SettingsError
@@ -70,15 +71,28 @@ def stage_names(net: ReflectanceNet) -> list[str]:
 
 
 def activations(bundle: Bundle, images: Tensor) -> list[list[Stage]]:
-    """Every stage of every patch.
+    """Every stage of every patch; of an ensemble, those of the member with the largest share.
 
     Args:
         images: float32 digital numbers (rows, bands, size, size), as the net takes them.
 
     Raises:
-        SettingsError: no module of the net gives maps.
+        SettingsError: no module of the net gives maps, or it is built for patches of another size.
+        BandError: it takes another number of bands.
     """
-    return [_stages_of(bundle.net, image[None], stage_names(bundle.net)) for image in images]
+    net = bundle.net
+    if isinstance(net, EnsembleNet):
+        net.check(images)
+        images, net = net.backbone.channels_of(net.heaviest, images), net.parts[net.heaviest].net
+    return [_stages_of(net, image[None], stage_names(net)) for image in images]
+
+
+def stages_of(bundle: Bundle) -> str:
+    """Whose stages they are, to be put behind a heading: of an ensemble, those of one net; else empty."""
+    if not isinstance(bundle.net, EnsembleNet):
+        return ""
+    parts, place = bundle.net.parts, bundle.net.heaviest
+    return f"; member {place + 1} of {len(parts)}, {parts[place].architecture}"
 
 
 def draw_stages(stages: Sequence[Stage], picture: Picture, heading: str) -> Figure:

@@ -8,7 +8,8 @@ there was any positive evidence at all.
                   localization", 2017)
     ablationcam   weighed by how much the class loses without them: no gradient; see `ablation_cam` for its cost
 
-The maps of all classes are scaled to a peak of 1, each for itself: they say where, not how much.
+The maps of all classes are scaled to a peak of 1, each for itself: they say where, not how much. An ensemble's map is
+the mean of its members', so scaled, by their shares in its answer.
 """
 
 from __future__ import annotations
@@ -28,12 +29,15 @@ from models.bundle.weights import Bundle
 from models.device import own_memory_errors
 from models.explain.target_layer import cam_target
 from models.nets.build import ReflectanceNet
+from models.nets.ensemble import EnsembleNet
 from pipelines.errors import BundleError, LabelError, SettingsError, nearest, shown
 
 Maps = NDArray[np.float32]
 
 GRADCAM, ABLATIONCAM = "gradcam", "ablationcam"
 METHODS = (GRADCAM, ABLATIONCAM)
+
+_NONE = np.zeros((), np.float32)
 
 _NOTHING = 1e-6
 """Share of the strongest evidence against a class, up to which evidence for it is rounding."""
@@ -87,19 +91,16 @@ def explain(bundle: Bundle, images: Tensor, label: str, method: str = GRADCAM) -
     check_label(label, names)
     if method not in METHODS:
         raise SettingsError(f'unknown method "{method}"', where="method", hint=f"Known: {', '.join(METHODS)}.")
-    layer, reshape = cam_target(bundle.config.architecture, bundle.net)
-    weigh = _by_gradient if method == GRADCAM else _by_ablation
-    with _frozen(bundle.net):
-        try:
-            with own_memory_errors(f"a batch of {len(images)} patches", "Explain fewer at a time."):
-                raw = weigh(bundle.net, layer, reshape, bundle.net.prepare(images), names.index(label))
-        except (RuntimeError, ValueError, AttributeError) as error:  # timm has a thousand nets
-            what = f"{method} finds nothing to look at in {bundle.config.architecture} ({type(error).__name__})"
-            raise SettingsError(what, where="method", hint="Try the other method, or another model.") from error
-    if not np.isfinite(raw).all():
-        what = "the net gives numbers that are not finite"
-        raise BundleError(what, hint="Look at the patch's pixels; if these are sound, train the net again.")
-    return _scaled(bundle.net, raw, images.shape[-1])
+    place = names.index(label)
+    if isinstance(bundle.net, EnsembleNet):
+        return _of_members(bundle.net, images, place, method)
+    return _of_net(bundle.config.architecture, bundle.net, images, place, method)
+
+
+def made_of(bundle: Bundle) -> str:
+    """What a user must be told of all maps of a bundle, as a sentence; empty if they are of a single net."""
+    count = len(bundle.config.members)
+    return f"Maps are the mean of its {count} members', each scaled to its own peak, by their shares." if count else ""
 
 
 def check_label(label: str, names: Sequence[str]) -> None:
@@ -126,6 +127,38 @@ def explain_each(
         for place, heat in zip(places, explain(bundle, images[places], label, method), strict=True):
             found[place][label] = heat
     return [{label: heats[label] for label in labels} for heats, labels in zip(found, wanted, strict=True)]
+
+
+def _of_net(architecture: str, net: ReflectanceNet, images: Tensor, place: int, method: str) -> list[HeatMap]:
+    layer, reshape = cam_target(architecture, net)
+    weigh = _by_gradient if method == GRADCAM else _by_ablation
+    with _frozen(net):
+        try:
+            with own_memory_errors(f"a batch of {len(images)} patches", "Explain fewer at a time."):
+                raw = weigh(net, layer, reshape, net.prepare(images), place)
+        except (RuntimeError, ValueError, AttributeError) as error:  # timm has a thousand nets
+            what = f"{method} finds nothing to look at in {architecture} ({type(error).__name__})"
+            raise SettingsError(what, where="method", hint="Try the other method, or another model.") from error
+    if not np.isfinite(raw).all():
+        what = "the net gives numbers that are not finite"
+        raise BundleError(what, hint="Look at the patch's pixels; if these are sound, train the net again.")
+    return _scaled(net, raw, images.shape[-1])
+
+
+def _of_members(net: EnsembleNet, images: Tensor, place: int, method: str) -> list[HeatMap]:
+    """What their maps have in the mean; one that sees nothing for the class, or cannot tell where, counts with that."""
+    net.check(images)
+    said = [
+        _of_net(each.architecture, each.net, net.backbone.channels_of(number, images), place, method)
+        for number, each in enumerate(net.parts)
+    ]
+    found = []
+    for heats in zip(*said, strict=True):
+        mean = sum((np.float32(each.share) * heat.heat for each, heat in zip(net.parts, heats, strict=True)), _NONE)
+        evidence = any(heat.evidence for heat in heats)
+        heat = mean / mean.max() if evidence else mean
+        found.append(HeatMap(heat, evidence, blind=all(heat.blind for heat in heats if heat.evidence) and evidence))
+    return found
 
 
 def _by_gradient(net: ReflectanceNet, layer: nn.Module, reshape: Any, prepared: Tensor, place: int) -> Maps:

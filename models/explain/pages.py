@@ -21,8 +21,8 @@ import numpy as np
 from torch import Tensor
 
 from models.bundle.weights import Bundle
-from models.explain.activations import activations, draw_stages, pdf_of
-from models.explain.maps import GRADCAM, HeatMap, explain_each
+from models.explain.activations import activations, draw_stages, pdf_of, stages_of
+from models.explain.maps import GRADCAM, HeatMap, explain_each, made_of
 from models.explain.overlay import Explained, draw_overlay
 from models.measure.extremes import Example, bands_shown, colour_of, extremes, match, pick
 from models.measure.predictions import Predictions
@@ -150,7 +150,7 @@ def draw_pages(
     for (name, example), facts, heats in zip(shown.examples.items(), words, maps, strict=True):
         page = Explained(example.picture, heats, facts)
         heading = f"{TITLES[method]}: {example.patch_id} ({shown.split}, loss {example.loss:.3g})"
-        note = f"{shown.colour}. {NOTE}"
+        note = " ".join(filter(None, (f"{shown.colour}.", NOTE, made_of(bundle))))
         files[name] = png_of(draw_overlay(page, heading, note, each=True))
     pages = [
         Page(name, example.patch_id, _remarks(heats))
@@ -165,9 +165,9 @@ def draw_activations(bundle: Bundle, shown: Shown) -> dict[str, bytes]:
     Raises:
         SettingsError: see `activations`.
     """
-    stages = activations(bundle, shown.images)
+    stages, whose = activations(bundle, shown.images), stages_of(bundle)
     figures = [
-        draw_stages(found, example.picture, f"{example.patch_id}: {_place(name)}")
+        draw_stages(found, example.picture, f"{example.patch_id}: {_place(name)}{whose}")
         for (name, example), found in zip(shown.examples.items(), stages, strict=True)
     ]
     return {ACTIVATIONS: pdf_of(figures)}

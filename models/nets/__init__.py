@@ -2,5 +2,5 @@
 
 Flows in: a name, bands, a patch size, band statistics. Flows out: a `ReflectanceNet`, and what it is made of.
 
-Front: build, catalog, diagram, families, landnet, layers, priors, random_convolutions, recipe.
+Front: build, catalog, diagram, ensemble, families, landnet, layers, priors, random_convolutions, recipe.
 """

@@ -69,8 +69,20 @@ class ReflectanceNet(nn.Module):
         """What the backbone sees of digital numbers (batch, bands, size, size): normalised, padded by reflection.
 
         Raises:
-            BandError: the net is built for another number of bands.
-            SettingsError: the net is built for patches of another size.
+            BandError, SettingsError: see `check`.
+        """
+        self.check(images)
+        size = images.shape[-1]
+        images = (images - self.mean).div_(self.std).nan_to_num_(0.0, torch.inf, -torch.inf)
+        before, after = self.recipe.padding(size)
+        return functional.pad(images, (before, after) * 2, mode="reflect") if after else images
+
+    def check(self, images: Tensor) -> None:
+        """Refuse images (batch, bands, size, size) that the net is not built for.
+
+        Raises:
+            BandError: they have another number of bands.
+            SettingsError: they are of another size.
         """
         bands, size = images.shape[1], images.shape[-1]
         if bands != self.mean.shape[1]:  # one would be taken for each of them
@@ -81,9 +93,6 @@ class ReflectanceNet(nn.Module):
                 where="image_size",
                 hint="Build it for these, or choose a model that takes any size.",
             )
-        images = (images - self.mean).div_(self.std).nan_to_num_(0.0, torch.inf, -torch.inf)
-        before, after = self.recipe.padding(size)
-        return functional.pad(images, (before, after) * 2, mode="reflect") if after else images
 
     def crop(self, maps: NDArray[np.float32], size: int) -> NDArray[np.float32]:
         """Take the padding off maps (…, side, side) of what `prepare` gives, so that they lie on the patch again."""

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 from pipelines.errors import SettingsError, nearest
 
+ENSEMBLE = "ensemble"
+"""What bundles of several trained nets have in place of an architecture; see `models.nets.ensemble`."""
+
 _TIMM_NAME = re.compile(r"(timm:)?[a-z][a-z0-9_]*(\.[a-z0-9_]+)?")
 
 
@@ -56,8 +59,11 @@ def check_model(name: str) -> str:
     Whether timm does know it is said by `models.nets.build.plan`, which loads timm.
 
     Raises:
-        SettingsError: it cannot be a model's name.
+        SettingsError: it cannot be a model's name, or it is that of several nets.
     """
+    if name == ENSEMBLE:
+        what = "an ensemble is made of nets that are trained already"
+        raise SettingsError(what, where="model", hint="Name one of its members' models.")
     if name not in MODELS and not _TIMM_NAME.fullmatch(name):
         raise SettingsError(f'unknown model "{name}"', hint=nearest(name, MODELS))
     return name

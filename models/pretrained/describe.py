@@ -15,6 +15,7 @@ from torch import Tensor
 from models.bundle.config import WEIGHTS, check_bundle
 from models.bundle.locate import bundle_of_weights, find_bundle
 from models.nets.build import create_net
+from models.nets.catalog import ENSEMBLE
 from models.pretrained.architectures import guess_model
 from models.pretrained.load import load_pretrained
 from models.pretrained.read import read_tensors
@@ -42,9 +43,12 @@ def describe_weights(settings: WeightsSettings) -> dict[str, Any]:
     path = settings.file
     bundle = path if path.is_dir() else bundle_of_weights(path)
     found = _bundle(bundle) if bundle else _file(path, settings.pretrained_bands)
-    model = settings.model or (found["seems_to_be"] if found["bands"] else "")
+    several = found["seems_to_be"] == ENSEMBLE
+    model = settings.model or (found["seems_to_be"] if found["bands"] and not several else "")
     if not found["bands"]:
         found["hint"] = how_to_name(path, found["form"], found["channels"])
+    elif several:
+        found["hint"] = "Several nets, and one cannot start from them; the bundle's card says where they come from."
     elif not model:
         found["hint"] = "Name the model with --model to see what of it would be loaded."
     return found | {"would_load": _tried(settings, model) if model else None}

@@ -169,6 +169,9 @@ def _read_file(path: Path, channels: str) -> tuple[dict[str, Tensor], Naming]:
 def _read_bundle(folder: Path, net: ReflectanceNet, name: str) -> tuple[dict[str, Tensor], Naming]:
     folder = find_bundle(folder)
     config = check_bundle(folder)
+    if config.members:
+        hint = "Start from the bundle of one of its members; the card says which they are."
+        raise SettingsError("an ensemble is several nets, and one cannot start from it", where=str(folder), hint=hint)
     theirs = config.architecture_arguments or plan(config.architecture, config.image_size)
     base = theirs.timm.partition(".")[0]
     same = config.architecture == name if name in SIZES else base == net.recipe.timm.partition(".")[0]

@@ -21,7 +21,7 @@ from models.bundle.locate import find_bundle, own_results
 from models.bundle.weights import Bundle, load_bundle
 from models.device import pick_device
 from models.explain.band_importance import BandImportance, band_importance, draw_importance
-from models.explain.maps import check_label
+from models.explain.maps import check_label, made_of
 from models.explain.pages import ACTIVATIONS, choose, open_shown, write_gradcam_pages
 from models.measure.shared_classes import shared_classes
 from models.results.assess import examine
@@ -80,6 +80,7 @@ def explain_on(settings: ExplainSettings, progress: Callable[[int, int], None] =
     write_whole(out / f"{IMPORTANCE}.png", png_of(draw_importance(importance, settings.split)))
     said = {"bundle": str(folder), "split": settings.split, "method": settings.method}
     said |= {} if same else {"note": OTHER_DATA}
+    said |= {"maps": made_of(bundle)} if made_of(bundle) else {}
     files = [*(page.name for page in pages), ACTIVATIONS, f"{IMPORTANCE}.json", f"{IMPORTANCE}.png"]
     listed = [{"page": page.name, "patch": page.patch_id, "remarks": " ".join(page.remarks)} for page in pages]
     counted = {"out": str(out), "files": files, "patches measured": len(importance.logits)}

@@ -18,12 +18,24 @@ from models.explain.maps import explain
 from pipelines.errors import BundleError, LabelError
 from pipelines.files import sha256_of
 from pipelines.pixels.patch import read_stack
-from tests.fakes import write_fresh_bundle
+from tests.fakes import write_fresh_bundle, write_fresh_ensemble
+
+
+@pytest.fixture(scope="module")
+def ensemble(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_fresh_ensemble(tmp_path_factory.mktemp("ensemble") / "ensemble", shards)
+
+
+@pytest.fixture(params=["bundle", "ensemble"])
+def kind(request: pytest.FixtureRequest) -> Path:
+    """A bundle of one net, or of several: both go through the same cases."""
+    found: Path = request.getfixturevalue(request.param)
+    return found
 
 
 @pytest.fixture
-def copy(bundle: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(bundle, tmp_path / "copy"))
+def copy(kind: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(kind, tmp_path / "copy"))
 
 
 def change_config(folder: Path, **values: object) -> None:
@@ -33,14 +45,20 @@ def change_config(folder: Path, **values: object) -> None:
     path.write_text(json.dumps(changed | {"checksum": checksum_of(changed)}))
 
 
-def test_round_trip(bundle: Path, tmp_path: Path) -> None:
-    loaded = load_bundle(bundle)
-    example = read_stack((bundle / EXAMPLE).read_bytes(), wanted=loaded.config.bands)
-    write_bundle(tmp_path / "again", loaded.net, loaded.config, json.loads((bundle / METRICS).read_text()), example)
+def test_round_trip(kind: Path, tmp_path: Path) -> None:
+    loaded = load_bundle(kind)
+    example = read_stack((kind / EXAMPLE).read_bytes(), wanted=loaded.config.bands)
+    write_bundle(tmp_path / "again", loaded.net, loaded.config, json.loads((kind / METRICS).read_text()), example)
     again = load_bundle(tmp_path / "again")
-    images = torch.rand(2, 12, 120, 120) * 3000
+    images = torch.rand(2, loaded.config.in_chans, 120, 120) * 3000
     torch.testing.assert_close(again.net(images), loaded.net(images), rtol=0, atol=0)
     assert again.config.files[WEIGHTS] == loaded.config.files[WEIGHTS]
+    assert again.config.members == loaded.config.members
+
+
+def test_a_bundle_of_one_net_says_what_it_always_said(bundle: Path) -> None:
+    """So that versions which know of no ensembles read it."""
+    assert "members" not in json.loads((bundle / CONFIG).read_text())
 
 
 def test_band_order_and_statistics_travel_by_name(shards: Path, tmp_path: Path) -> None:
@@ -89,8 +107,8 @@ WRONG_CONFIGS: dict[str, tuple[dict[str, object], str]] = {
     "channel count": ({"in_chans": 3}, "do not fit each other"),
     "missing statistic": ({"mean": {}}, "do not fit each other"),
     "missing threshold": ({"thresholds": {}}, "do not fit each other"),
-    "other weights": ({"architecture": "resnet18"}, "weights do not fit"),
-    "unknown model": ({"architecture": "nonesuch"}, "weights do not fit"),
+    "other weights": ({"architecture": "resnet18"}, "weights do not fit|nothing else has"),
+    "unknown model": ({"architecture": "nonesuch"}, "weights do not fit|nothing else has"),
     "unknown key": ({"surprise": 1}, "config does not fit"),
     "no end to the temperature": ({"temperature": float("inf")}, "finite number"),
     "threshold that is no number": ({"thresholds": {"x": float("nan")}}, "finite number"),
@@ -107,6 +125,32 @@ WRONG_CONFIGS: dict[str, tuple[dict[str, object], str]] = {
 def test_config_that_does_not_fit_is_refused(copy: Path, fault: str) -> None:
     values, said = WRONG_CONFIGS[fault]
     change_config(copy, **values)
+    with pytest.raises(BundleError, match=said):
+        load_bundle(copy)
+
+
+WRONG_MEMBERS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "none": (lambda config: config.update(members=[]), "nothing else has"),
+    "one is gone": (lambda config: config["members"].pop(1), "what the members read do not fit"),
+    "one more band": (lambda config: config["members"][1]["bands"].append("B02"), "bands and statistics do not fit"),
+    "a band twice": (lambda config: config["members"][1].update(bands=["B11", "B11"]), "do not fit each other"),
+    "shares of more than all": (lambda config: config["members"][0].update(share=0.5), "do not add up to 1"),
+    "a share of none": (lambda config: config["members"][0].update(share=0.0), "greater than 0"),
+    "no end to a temperature": (lambda config: config["members"][0].update(temperature=float("inf")), "finite number"),
+    "another size": (lambda config: config["members"][2]["architecture_arguments"].update(image_size=64), "is built"),
+    "other weights": (lambda config: config["members"][0].update(architecture="landnet-s"), "weights do not fit"),
+    "unknown model": (lambda config: config["members"][0].update(architecture="nonesuch"), "weights do not fit"),
+    "in one another": (lambda config: config["members"][0].update(architecture="ensemble"), "weights do not fit"),
+}
+
+
+@pytest.mark.parametrize("fault", WRONG_MEMBERS)
+def test_members_that_do_not_fit_are_refused(fault: str, ensemble: Path, tmp_path: Path) -> None:
+    change, said = WRONG_MEMBERS[fault]
+    copy = Path(shutil.copytree(ensemble, tmp_path / "copy"))
+    config = json.loads((copy / CONFIG).read_text())
+    change(config)
+    change_config(copy, **config)
     with pytest.raises(BundleError, match=said):
         load_bundle(copy)
 
