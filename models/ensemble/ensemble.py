@@ -96,7 +96,8 @@ def best_ensemble(
 def goal(key: str, label_names: Sequence[str], beta: float) -> Metric:
     """The metric of a key, decisions being made with the thresholds that fit best.
 
-    It raises a TrainingError where it has no value on the labels.
+    Raises:
+        TrainingError: when it is called, and has no value on the labels.
     """
 
     def judge(probabilities: NDArray[np.float64], labels: NDArray[Any]) -> float:
