@@ -175,6 +175,22 @@ def _check_resources(settings: ServeSettings) -> None:
             )
 
 
+def application(args: dict[str, Any]) -> rayserve.Application:
+    """What a Serve config names as `import_path: serve.app:application`, for clusters that are told what to serve
+    by a file (`serve deploy`, KubeRay's RayService).
+
+    Args:
+        args: the settings of an endpoint, by name; where it listens is said beside them, in `http_options`.
+
+    Raises:
+        SettingsError: they are none.
+        NotFoundError: nothing to serve is registered.
+        BundleError: a registered bundle is damaged.
+    """
+    settings = ServeSettings.parse(args, where="args")
+    return _application(settings, _entries(settings))
+
+
 def _application(settings: ServeSettings, entries: list[Entry]) -> rayserve.Application:
     deployment = rayserve.deployment(
         rayserve.ingress()(Endpoint),

@@ -12,13 +12,14 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from ray import serve as rayserve
 from ray.serve._private import replica
 
 from models.bundle.config import CONFIG, EXAMPLE, WEIGHTS, config_text, read_config, read_metrics
 from pipelines.bands import ALL_BANDS
 from pipelines.errors import BundleError, BusyError, NotFoundError, SettingsError
 from pipelines.pixels.patch import Patch, read_stack
-from serve.app import Endpoint, check_port, endpoint
+from serve.app import Endpoint, application, check_port, endpoint
 from serve.loopback import keep_replica_on_loopback
 from serve.registry import PRODUCTION, Entry, add_bundle, find, promote
 from serve.settings import ServeSettings
@@ -78,6 +79,14 @@ def test_what_cannot_be_served_is_said_before_anything_starts(registry: Path) ->
     (registry / "rgb" / PRODUCTION).unlink()
     with pytest.raises(NotFoundError, match='no version of model "rgb" is in production'):
         start(registry)
+
+
+def test_settings_of_a_serve_config_are_checked_as_flags_are(registry: Path) -> None:
+    with pytest.raises(SettingsError, match=r'args: unknown key "replica"\. Did you mean "replicas"'):
+        application({"registry": str(registry), "replica": 2})
+    with pytest.raises(NotFoundError, match="absent: no model is registered"):
+        application({"registry": str(registry / "absent")})
+    assert isinstance(application({"registry": str(registry)}), rayserve.Application)
 
 
 def test_a_replica_tells_what_it_serves(fresh: Endpoint, registry: Path, bundle: Path) -> None:
