@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from pipelines import cluster
-from tests.side_by_side import Groups, check_places
+from tests.side_by_side import Groups, check_places, costly_first, once
 
 OF_A_SHELL = {
     "RAY_ADDRESS", "RAY_API_SERVER_ADDRESS",  # somebody's running cluster
@@ -45,6 +45,8 @@ REAL = Path(__file__).parents[2] / "shared" / "data"
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     check_places(items)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        costly_first(items)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
@@ -71,17 +73,17 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A synthetic archive of 96 clean patches."""
     from pipelines.synthetic.sample import write_sample
 
-    return write_sample(SampleSettings(out=tmp_path_factory.mktemp("sample") / "archive", patches=96, workers=1))
+    return once(tmp_path_factory, "archive", lambda out: write_sample(SampleSettings(out=out, patches=96, workers=1)))
 
 
 @pytest.fixture(scope="session")
-def shards(archive: Path, ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The archive's dataset folder."""
+def shards(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The archive's dataset folder, of a part a split, which are packed without Ray."""
     from pipelines.packing.ingest import ingest
 
-    out = tmp_path_factory.mktemp("ingest") / "shards"
-    ingest(IngestSettings(source=archive, out=out, rows_per_part=20))
-    return out
+    return once(
+        tmp_path_factory, "shards", lambda out: ingest(IngestSettings(source=archive, out=out, rows_per_part=96))
+    )
 
 
 @pytest.fixture(scope="session")

@@ -187,7 +187,7 @@ class ArchiveSuite(ABC):
 
     @pytest.fixture(scope="class")
     @classmethod
-    def packed(cls, ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Packed:
+    def packed(cls, tmp_path_factory: pytest.TempPathFactory) -> Packed:
         """A dataset made of an archive whose first patches cannot be used, each for a reason of its own."""
         unlisted, absent, blank, *others = PATCHES
         content = cls.table(PATCHES[1:]) | cls.pixels([unlisted, *others])
@@ -203,7 +203,7 @@ class ArchiveSuite(ABC):
             expected.setdefault(f"{said}{cls.kind.of_band}", []).append(patch.name)
         folder = tmp_path_factory.mktemp("packed")
         source = cls.lay(content, folder / "archive")
-        manifest = ingest(cls.settings(source, folder / "out", rows_per_part=6, max_bad=0.3))
+        manifest = ingest(cls.settings(source, folder / "out", max_bad=0.3))
         return Packed(source, folder / "out", manifest, expected)
 
     def test_what_the_table_says_is_read(self, source: Path) -> None:
@@ -330,7 +330,7 @@ class ArchiveSuite(ABC):
     def test_too_many_unreadable_patches_stop_the_job(self, packed: Packed, tmp_path: Path) -> None:
         said = r"\d of 4[5-8] (patches|files)( of the table)? are .* --max-bad 0\.01"
         with pytest.raises(ArchiveError, match=said) as stopped:
-            ingest(self.settings(packed.source, tmp_path / "out", rows_per_part=6))
+            ingest(self.settings(packed.source, tmp_path / "out"))
         going_on = [each for each in threading.enumerate() if each.name.startswith("StreamingExecutor")]
         assert not going_on, f"though it ended with {stopped}"
         assert not (tmp_path / "out" / MANIFEST).exists()

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import shutil
-import tarfile
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -21,9 +17,9 @@ from pipelines.archives.bigearthnet_v2 import IMAGES, METADATA, UNCLEAR
 from pipelines.archives.catalogue import Catalogue
 from pipelines.archives.detect import read_archive
 from pipelines.errors import ArchiveError
-from pipelines.packing.ingest import ingest
 from pipelines.settings import IngestSettings
-from tests.pipelines.archives.archive_suite import PATCHES, ArchiveSuite, Content, Kind, Made, Sizes, check
+from tests.pipelines.archives.archive_suite import check
+from tests.pipelines.archives.v2_suite import FolderSuite
 
 
 def read_catalogue(source: Path) -> Catalogue:
@@ -140,54 +136,5 @@ def test_columns_of_other_text_types_are_taken(tables: Path) -> None:
     np.testing.assert_array_equal(after.labels, before.labels)
 
 
-class TestFolder(ArchiveSuite):
-    kind = Kind(
-        "BigEarthNet v2",
-        without_row="no metadata row",
-        without_files="missing folder",
-        alone={"table": "the archive has no patch folders", "files": f"no archive here: {METADATA} is missing"},
-        images=IMAGES,
-        in_circles={"no metadata row": [IMAGES, "up"]},
-    )
-
-    @classmethod
-    def table(cls, patches: Sequence[Made]) -> Content:
-        rows = [{"patch_id": p.name, "labels": p.labels, "split": p.split, "country": p.country} for p in patches]
-        target = io.BytesIO()
-        pq.write_table(pa.Table.from_pylist(rows), target)
-        return {METADATA: target.getvalue()}
-
-    @classmethod
-    def files(cls, patch: Made) -> dict[str, Sizes]:
-        place = f"{IMAGES}/{patch.name.split('_')[0]}/{patch.name}/{patch.name}"
-        return {f"{place}_{band}.tif": {band: size} for band, size in cls.kind.sizes.items()}
-
-
-class TestTar(TestFolder):
-    kind = replace(TestFolder.kind, alone=TestFolder.kind.alone | {"table": f"no archive here: {IMAGES}/ is missing"})
-
-    @classmethod
-    def lay(cls, content: Content, folder: Path) -> Path:
-        folder.mkdir(parents=True)
-        tar = io.BytesIO()
-        with tarfile.open(fileobj=tar, mode="w") as members:
-            for name, data in content.items():
-                if name.startswith(IMAGES):
-                    member = tarfile.TarInfo(name)
-                    member.size = len(data)
-                    members.addfile(member, io.BytesIO(data))
-                else:
-                    (folder / name).write_bytes(data)
-        if len(content) > 1:
-            (folder / f"{IMAGES}.tar").write_bytes(tar.getvalue())
-        return folder
-
-    def test_links_that_run_in_circles_are_not_followed(self, source: Path, tmp_path: Path) -> None:
-        """In a tar there may be none."""
-        archive = self.lay(self.table(PATCHES) | self.pixels(PATCHES), tmp_path / "archive")
-        with tarfile.open(archive / f"{IMAGES}.tar", "a") as members:
-            up = tarfile.TarInfo(f"{IMAGES}/up")
-            up.type, up.linkname = tarfile.SYMTYPE, "."
-            members.addfile(up)
-        with pytest.raises(ArchiveError, match=r"up\" is a symbolic link"):
-            ingest(self.settings(archive, tmp_path / "out"))
+class TestFolder(FolderSuite):
+    pass

@@ -181,7 +181,7 @@ def test_training_split_has_the_manifests_numbers_to_the_last_digit(shards: Path
     check_group(found.splits["train"], rows.labels, {band: train[band] for band in rows.bands})
 
 
-def test_other_bands_and_classes(real_data: Path, ray_session: None, tmp_path: Path) -> None:
+def test_other_bands_and_classes(real_data: Path, tmp_path: Path) -> None:
     """EuroSAT: 13 bands of one size, ten classes of which a patch has one, and no countries."""
     bands = "B01,B02,B03,B04,B05,B06,B07,B08,B09,B10,B11,B12,B8A"
     settings = IngestSettings(source=real_data / "eurosat-ms", out=tmp_path / "shards", bands=bands, subset="60")
