@@ -170,6 +170,7 @@ Address = Annotated[str, BeforeValidator(str)]
 """A path, or a URL that fsspec knows. Plain text here: what lies behind it is `location`'s to know."""
 
 
+_NUMBER = re.compile(r"(\d*\.?\d+(?:e-?\d+)?)\s*(%)?", re.IGNORECASE)
 _LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*(km|m)?")
 
 
@@ -185,6 +186,20 @@ def _metres(value: Any) -> Any:
 
 Metres = Annotated[float, BeforeValidator(_metres)]
 """A length: 10km, 500 m, or a number of metres."""
+
+
+def _share(value: Any) -> Any:
+    """A share as text, in percent or from 0 to 1; whatever is no text is left to pydantic."""
+    if not isinstance(value, str):
+        return value
+    found = _NUMBER.fullmatch(value.strip())
+    if not found:
+        raise ValueError('write a share such as "5%" or "0.05"')
+    return float(found[1]) / (100 if found[2] else 1)
+
+
+Share = Annotated[float, BeforeValidator(_share)]
+"""A part of a whole: 5%, or 0.05."""
 
 
 class SampleSettings(Settings):
@@ -225,11 +240,13 @@ class IngestSettings(Settings):
     offset: float | None = Field(default=None, description="of numbers whose files declare none, in the unit")
     nodata: float | None = Field(default=None, description="number that stands for no data where files declare none")
     unit: str = Field(default="", description="of the numbers, scaled: such as reflectance, or dB")
-    max_nodata: float = Field(
-        default=0.25, ge=0, le=1, description="share without data from which on a patch is left out"
+    max_nodata: Share = Field(
+        default=0.25, ge=0, le=1, description="share without data from which on a patch is left out, such as 25%"
     )
     rows_per_part: int = Field(default=256, ge=1, le=8192, description="patches in one Parquet part")
-    max_bad: float = Field(default=0.01, ge=0, le=1, description="share of bad or missing patches that stops the job")
+    max_bad: Share = Field(
+        default=0.01, ge=0, le=1, description="share of bad or missing patches that stops the job, such as 1%"
+    )
     resume: bool = Field(default=False, description="go on with an interrupted ingest of the same source")
 
     @field_validator("fold")

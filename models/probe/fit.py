@@ -9,8 +9,8 @@ came to: the whole path costs little more than its last step.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -53,7 +53,7 @@ class Regression:
     Args:
         weight, bias: (classes, features) and (classes,).
         strength: of the penalty that was chosen.
-        tried: strength to what the validation split said of it.
+        tried: strength to what the validation split said of it; empty where nobody asked it.
     """
 
     weight: NDArray[np.float64]
@@ -75,13 +75,29 @@ def scale_of(features: Features) -> Scale:
 def fit(features: Features, labels: NDArray[np.uint8], validation: Features, judge: Judge) -> Regression:
     """Fit each strength, and keep what `judge` likes best; of equals the strongest.
 
-    A class that no training patch has, or that all have, gets no weights: its logit is that of its frequency, by which
-    half a patch is added to either side.
-
     Args:
         features, labels: of the training split, (rows, features) and (rows, classes).
         validation: its features, (rows, features).
         judge: of logits of the validation split.
+    """
+    found: Regression | None = None
+    tried: dict[float, float] = {}
+    for here in path(features, labels):
+        tried[here.strength] = judge(here.logits(validation))
+        if found is None or tried[here.strength] > tried[found.strength]:
+            found = here
+    assert found is not None
+    return replace(found, tried=tried)
+
+
+def path(features: Features, labels: NDArray[np.uint8]) -> Iterator[Regression]:
+    """The regression of each strength, from the strongest penalty to the weakest.
+
+    A class that no training patch has, or that all have, gets no weights: its logit is that of its frequency, by which
+    half a patch is added to either side. Where all classes are such, there is one regression.
+
+    Args:
+        features, labels: of the training split, (rows, features) and (rows, classes).
     """
     scale = scale_of(features)
     inputs = torch.from_numpy(scale(features))
@@ -90,19 +106,12 @@ def fit(features: Features, labels: NDArray[np.uint8], validation: Features, jud
     bias = np.log((count + 0.5) / (len(labels) - count + 0.5))
     learnt = np.flatnonzero((count > 0) & (count < len(labels)))
     weight = np.zeros((labels.shape[1], features.shape[1]))
-    found: Regression | None = None
-    tried: dict[float, float] = {}
     state = [torch.zeros(features.shape[1], len(learnt)), torch.from_numpy(bias[learnt]).float()]
     for strength in STRENGTHS if len(learnt) else STRENGTHS[:1]:
         state = _descend(inputs, truth[:, learnt], state, strength)
         weight[learnt], bias[learnt] = state[0].T.double().numpy(), state[1].double().numpy()
         folded = weight / scale.deviation
-        here = Regression(folded, bias - folded @ scale.mean, strength, tried)
-        tried[strength] = judge(here.logits(validation))
-        if found is None or tried[strength] > tried[found.strength]:
-            found = here
-    assert found is not None
-    return found
+        yield Regression(folded, bias - folded @ scale.mean, strength, {})
 
 
 def _descend(inputs: Tensor, truth: Tensor, start: list[Tensor], strength: float) -> list[Tensor]:

@@ -58,7 +58,7 @@ def stack_layout(seen: Sequence[Seen], bands: str, names: Sequence[str], where: 
         called, more = _of_unnamed(count, bands, given)
         renames, own = {}, list(called)
     _check_names(called)
-    chosen = _chosen(bands, called)
+    chosen = _chosen(_as_called(bands, named), called)
     columns = [BandColumn(name=band, size=size) for band in chosen]
     return Layout(kind="stack", bands=columns, names=own, renames=renames), [*more, *notes]
 
@@ -181,6 +181,16 @@ def _how_to_name(count: int) -> str:
 def _listed(bands: str) -> tuple[str, ...]:
     """The names in a comma list; none where it is a set's name."""
     return () if bands.strip() in BAND_SETS else canonical_names([part.strip() for part in bands.split(",")])
+
+
+def _as_called(bands: str, named: Sequence[Seen]) -> str:
+    """`--bands` with the files' own names, such as `SR_B4`, which its neighbours alone tell, as those that they lead
+    to."""
+    if bands.strip() in BAND_SETS:
+        return bands
+    orders = {each.names or () for each in named}
+    own = {old: new for order in orders for old, new in zip(order, canonical_names(order), strict=True)}
+    return ",".join(own.get(part.strip(), part) for part in bands.split(","))
 
 
 def _chosen(bands: str, called: Sequence[str]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from pipelines.archives.bigearthnet_v2 import is_v2, read_v2
 from pipelines.archives.blocks import deal_blocks, metres
 from pipelines.archives.catalogue import SPLITS, Catalogue, drop
 from pipelines.archives.labelled import read_labelled
-from pipelines.archives.mistaken import not_scenes
+from pipelines.archives.mistaken import no_folder, not_scenes
 from pipelines.archives.own_split import complete_split, deal_validation
 from pipelines.archives.patch_files import Layout
 from pipelines.archives.places import places_of
@@ -24,7 +24,7 @@ from pipelines.archives.split import SHARES, deal_parts
 from pipelines.archives.subset import draw_subset, parse_subset
 from pipelines.bands import SENTINEL2, parse_bands
 from pipelines.dataset.manifest import BandColumn
-from pipelines.errors import ArchiveError, SettingsError
+from pipelines.errors import SettingsError
 from pipelines.location import Location, locate, reach
 from pipelines.pixels.meaning import REFLECTANCE
 from pipelines.settings import IngestSettings
@@ -44,8 +44,7 @@ def read_archive(settings: IngestSettings) -> Catalogue:
     source = locate(settings.source)
     reach(source)
     if not source.is_dir():
-        what = "not a folder" if source.is_file() else "no such folder"
-        raise ArchiveError(what, where=str(source), hint="Give the archive's folder.")
+        raise no_folder(source)
     read = _read(source, settings)
     # By name first: what is drawn below must not hang on the order of the archive's table.
     by_name = read.take(np.argsort(read.rows["patch_id"].to_numpy(dtype=object), kind="stable"))

@@ -12,9 +12,12 @@ from itertools import islice
 from pipelines.archives.bigearthnet_v2 import IMAGES, METADATA, is_v2
 from pipelines.errors import ArchiveError
 from pipelines.location import Location, subfolders
+from pipelines.tables.csv_cells import ENDINGS as TABLES
 from pipelines.tables.csv_cells import TABLE
+from pipelines.tables.file_names import ENDINGS, PICTURES
 
-_LOOKED_AT = 50  # entries of a folder
+_LOOKED_AT = 50  # folders of a folder
+_NAMES = 100_000  # entries of a folder, whose kinds are told by their names
 _SCENE = re.compile(r".*\.SAFE|GRANULE|MTD_\w+\.xml|L[COET]0\d_.*_MTL\.(txt|xml)|S[123][ABCD]_\w+\.(zip|SEN3)", re.I)
 _CUT = "gdal_retile.py -ps 120 120 -targetDir patches scene.tif"
 _PACKED = (".zip", ".tar", ".gz", ".zst", ".7z", ".rar", ".tgz")
@@ -55,6 +58,20 @@ def no_archive(source: Location, others: dict[str, int]) -> ArchiveError:
     return ArchiveError("no archive here", where=str(source), hint=_hint(source, others))
 
 
+def no_folder(source: Location) -> ArchiveError:
+    """What to raise for a source that is no folder: a file, or nothing at all."""
+    if not source.is_file():
+        return ArchiveError("no such folder", where=str(source), hint="Give the archive's folder.")
+    name = source.name.lower()
+    if name.endswith(_PACKED):
+        hint = "Unpack it, and give the folder that comes of it."
+    elif name.endswith((*ENDINGS, *PICTURES, *TABLES, *_SHEETS)):
+        hint = f"Give the folder that it lies in: {source.parent}."
+    else:
+        hint = "Give the archive's folder."
+    return ArchiveError("not a folder", where=str(source), hint=hint)
+
+
 def other_kind(others: dict[str, int], where: str) -> ArchiveError:
     """What to raise for a set whose images are all of another kind."""
     ending, number = max(others.items(), key=lambda each: each[1])
@@ -69,7 +86,7 @@ def other_kind(others: dict[str, int], where: str) -> ArchiveError:
 
 def _names(folder: Location) -> list[str]:
     entries: Iterator[Location] = iter(folder.iterdir())
-    return sorted(path.name for path in islice(entries, _LOOKED_AT))
+    return sorted(path.name for path in islice(entries, _NAMES))
 
 
 def _hint(source: Location, others: dict[str, int]) -> str:
@@ -87,7 +104,7 @@ def _hint(source: Location, others: dict[str, int]) -> str:
     sheets = [name for name in names if name.lower().endswith(_SHEETS)]
     if sheets:
         return f"Save {sheets[0]} as {TABLE} in UTF-8."
-    tables = [name for name in names if name.lower().endswith(".csv")]
+    tables = [name for name in names if name.lower().endswith(TABLES[:2])]
     if tables:
         return f"Is {tables[0]} the table? Call it {TABLE}."
     return (

@@ -66,7 +66,8 @@ def _shared(numbers: dict[str, dict[str, Any]]) -> Iterator[str]:
 
 def _meaning(numbers: dict[str, Any]) -> str:
     found = Encoding(**numbers)
-    meant = found.unit or found.line != Line()
-    line = f", {found.line.formula} is {found.unit or 'an unnamed unit'}" if meant else ""
+    line = f", {found.unit}" if found.unit else ""
+    if found.line != Line():
+        line = f", {found.line.formula} is {found.unit or 'an unnamed unit'}"
     nodata = "" if found.nodata is None else f", {found.nodata:g} is no data"
     return f"{found.dtype}{line}{nodata}"

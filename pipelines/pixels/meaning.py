@@ -38,8 +38,9 @@ class Line:
 
     @property
     def formula(self) -> str:
-        """What is done to a number to have its meaning: `× 0.0001 + 3`."""
-        return f"× {self.scale:g}" + (f" + {self.offset:g}" if self.offset else "")
+        """What is done to a number to have its meaning: `× 0.0001 − 0.1`."""
+        sign = "+" if self.offset > 0 else "−"
+        return f"× {self.scale:g}" + (f" {sign} {abs(self.offset):g}" if self.offset else "")
 
     def __str__(self) -> str:
         return f"scale {self.scale:g}" + (f" and offset {self.offset:g}" if self.offset else "")

@@ -16,7 +16,7 @@ from pipelines.location import Location
 
 TABLE = "labels.csv"
 
-_ENDINGS = (".csv", ".tsv", ".txt")
+ENDINGS = (".csv", ".tsv", ".txt")
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _EXCEL = re.compile(r"sep=([,;\t])\r?\n")
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -31,7 +31,7 @@ def find_table(source: Location) -> Location | None:
     if (source / TABLE).is_file():
         return source / TABLE
     stem = TABLE.rpartition(".")[0]
-    names = {f"{stem}{ending}" for ending in _ENDINGS}
+    names = {f"{stem}{ending}" for ending in ENDINGS}
     found = sorted(path for path in source.iterdir() if path.name.lower() in names and path.is_file())
     if len(found) > 1:
         listed = " and ".join(path.name for path in found)

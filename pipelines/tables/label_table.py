@@ -6,7 +6,7 @@
     file,label               several lines a file, a class in each
 
 `split` and `country` may be there, and further columns, which are not read. Columns may be called by other words that
-people use (`filename`, `class`).
+people use (`filename`, `class`); that of files, by any, if its cells are names of images.
 
 Flows in: the table's cells. Flows out: a `LabelTable`, a row a file.
 """
@@ -22,7 +22,7 @@ import pandas as pd
 from pipelines.errors import ArchiveError, nearest, shown
 from pipelines.location import Location
 from pipelines.tables.csv_cells import TABLE, read_cells
-from pipelines.tables.file_names import stem_of
+from pipelines.tables.file_names import ENDINGS, OTHER_KINDS, stem_of
 
 SEPARATOR = "|"
 HINT = (
@@ -104,12 +104,20 @@ def _known_columns(table: pd.DataFrame, path: Location) -> tuple[pd.DataFrame, l
         words = [word for word in _WORDS.get(column, (column,)) if word in lower]
         if words and not (column == "label" and "labels" in lower and words[0] != "label"):
             known[lower.index(words[0])] = column
+    if "file" not in known.values():
+        of_files = [place for place in range(len(names)) if _are_files(table.iloc[:, place])]
+        known |= dict.fromkeys(of_files, "file") if len(of_files) == 1 else {}
     called = [known.get(place, name) for place, name in enumerate(names)]
     titled = [name.lower() for name in names if name]
     if "file" not in called or len(set(titled)) != len(titled) or {"label", "labels"} <= set(called):
         raise ArchiveError(f"columns are {', '.join(names) or 'none'}", where=str(path), hint=HINT)
     others = [f"{names[place]} as {column}" for place, column in sorted(known.items()) if lower[place] != column]
     return table.set_axis(called, axis=1), [f"columns read: {', '.join(others)}"] if others else []
+
+
+def _are_files(cells: pd.Series[str]) -> bool:
+    """Whether all of a column's cells are names of images."""
+    return len(cells) > 0 and bool(cells.str.lower().str.endswith(ENDINGS + OTHER_KINDS).all())
 
 
 def _labels_of(table: pd.DataFrame, path: Location) -> tuple[list[list[str]], bool, list[str]]:

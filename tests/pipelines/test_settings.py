@@ -49,6 +49,17 @@ def test_number_like_strings_become_numbers(tmp_path: Path) -> None:
     assert Outer.load(write(tmp_path, "name: a\ninner: {rate: 1e-3}")).inner.rate == 0.001
 
 
+@pytest.mark.parametrize(("given", "share"), [("25%", 0.25), ("2.5 %", 0.025), ("0.5", 0.5), ("1e-3", 0.001), (1, 1)])
+def test_shares_are_percent_or_from_0_to_1(given: object, share: float) -> None:
+    assert IngestSettings.parse({"source": "a", "out": "b", "max_bad": given}).max_bad == share
+
+
+@pytest.mark.parametrize("given", ["150%", "2", "-5%", "%", "", "nan", "a tenth", True, None])
+def test_other_shares_are_refused(given: object) -> None:
+    with pytest.raises(SettingsError, match="max_nodata"):
+        IngestSettings.parse({"source": "a", "out": "b", "max_nodata": given})
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

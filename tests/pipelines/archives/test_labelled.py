@@ -272,8 +272,14 @@ def test_names_rename_bands_that_have_others(tmp_path: Path) -> None:
 def test_landsats_bands_have_the_names_of_sentinel_2s(tmp_path: Path) -> None:
     for name in ("a.tif", "b.tif"):
         write_tiff(tmp_path / name, [f"SR_B{number}" for number in range(2, 8)])
-    layout = read_catalogue(table(tmp_path, "file,label", "a,oak", "b,ash")).layout
+    source = table(tmp_path, "file,label", "a,oak", "b,ash")
+    layout = read_catalogue(source).layout
     assert [band.name for band in layout.bands] == ["B02", "B03", "B04", "B8A", "B11", "B12"]
+    for chosen in ("SR_B4, SR_B5", "B04,nir08", "SR_B4,B8A"):
+        layout = read_catalogue(source, bands=chosen).layout
+        assert [band.name for band in layout.bands] == ["B04", "B8A"]
+    with pytest.raises(BandError, match='unknown band "SR_B1"'):
+        read_catalogue(source, bands="SR_B1")
 
 
 def test_a_file_a_band_has_its_own_size(tmp_path: Path) -> None:

@@ -62,6 +62,27 @@ def test_what_lies_there_decides_the_hint(tmp_path: Path, what: str) -> None:
     assert said in told
 
 
+def test_a_table_is_found_among_many_files(tmp_path: Path) -> None:
+    for number in range(200):
+        (tmp_path / f"{number}.tif").touch()
+    (tmp_path / "classes_of_2020.csv").touch()
+    assert "Is classes_of_2020.csv the table? Call it labels.csv." in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("EuroSAT_MS.zip", "not a folder. Unpack it, and give the folder that comes of it."),
+        ("labels.csv", "not a folder. Give the folder that it lies in: {}."),
+        ("patch.TIF", "not a folder. Give the folder that it lies in: {}."),
+        ("notes", "not a folder. Give the archive's folder."),
+    ],
+)
+def test_a_file_in_place_of_a_folder(tmp_path: Path, name: str, said: str) -> None:
+    (tmp_path / name).touch()
+    assert refusal(tmp_path / name) == f"{tmp_path / name}: {said.format(tmp_path)}"
+
+
 def test_images_of_another_kind_are_told_with_the_command(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").touch()
     (tmp_path / "labels.csv").write_text("file,label\na.jpg,oak\nb.jpg,ash\n")

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from landsweep import command_line
 from pipelines.archives.detect import read_archive
 from pipelines.archives.understood import lines, understood
+from pipelines.pixels.meaning import Encoding
 from pipelines.settings import IngestSettings
 from pipelines.tables.csv_cells import TABLE
 from tests.fakes import geotiff
@@ -52,6 +53,20 @@ def test_all_that_is_known_is_in_it(folder: Path) -> None:
         "left out: no row in the table: 1, such as 9",
         *(f"note: {note}" for note in found["notes"]),
     ]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ({"dtype": "float32", "unit": "reflectance"}, "float32, reflectance"),
+        ({"scale": 0.5, "offset": -0.2, "nodata": 0}, "uint16, × 0.5 − 0.2 is an unnamed unit, 0 is no data"),
+        ({"offset": 3, "unit": "K"}, "uint16, × 1 + 3 is K"),
+    ],
+)
+def test_what_numbers_mean_is_said_in_words(folder: Path, numbers: dict[str, object], said: str) -> None:
+    found = understood(read_archive(IngestSettings(source=str(folder), out="unused")))
+    every = {band: Encoding.parse(numbers).model_dump() for band in found["bands"]}
+    assert f"numbers: {said}" in lines(found | {"numbers": every})
 
 
 def test_a_dry_run_says_it_and_packs_nothing(folder: Path, tmp_path: Path) -> None:

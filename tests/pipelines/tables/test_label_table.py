@@ -74,6 +74,16 @@ def test_marks_of_columns_are_zero_one_true_false_or_empty(tmp_path: Path) -> No
     assert any("1 empty cells" in note for note in table.notes)
 
 
+def test_a_column_of_images_is_that_of_files_whatever_it_is_called(tmp_path: Path) -> None:
+    rows = [["chip", "oak", "ash"], ["a.TIF", "1", "0"], ["b.tif", "1", "1"]]
+    table = read_table(write(tmp_path, rows, ";"))
+    assert labels_of(table) == {"a": {"oak"}, "b": {"oak", "ash"}}
+    assert table.notes[0] == "columns read: chip as file"
+    rows = [["chip", "mask", "label"], ["a.tif", "a_mask.tif", "oak"]]
+    with pytest.raises(ArchiveError, match="columns are chip, mask, label"):
+        read_table(write(tmp_path, rows))
+
+
 def test_one_mark_in_each_row_is_one_class_a_patch(tmp_path: Path) -> None:
     rows = [["file", "oak", "ash"], ["a", "1", "0"], ["b", "0", "1"]]
     assert not read_table(write(tmp_path, rows)).several
