@@ -146,8 +146,8 @@ def _fetch_raster(file: str, fetch: Fetch, band: str = "") -> Raster:
 
 
 def _same_place(one: Bounds | None, other: Bounds | None) -> bool:
-    if one is None or other is None:
-        return one is other
+    if one is None or other is None or one == other:  # the last: as nearly all are
+        return one == other
     return all(abs(a - b) < _SHIFT for a, b in zip(one, other, strict=True))
 
 

@@ -54,21 +54,22 @@ def sums_of(array: NDArray[Any]) -> BandSums:
     Args:
         array: of a type that a dataset stores; whole numbers are all taken for data.
     """
-    add = _add_fractions if array.dtype.kind == "f" else _add_whole
-    found = NOTHING
+    of_block = _of_fractions if array.dtype.kind == "f" else _of_whole
+    pixels, total, squares = 0, 0, 0
     for start in range(0, len(array), _BLOCK):
-        found += add(array[start : start + _BLOCK])
-    return found
+        here = of_block(array[start : start + _BLOCK])
+        pixels, total, squares = pixels + here[0], total + here[1], squares + here[2]
+    return BandSums(pixels=pixels, total=total, squares=squares)
 
 
-def _add_whole(block: NDArray[Any]) -> BandSums:
+def _of_whole(block: NDArray[Any]) -> tuple[int, int, int]:
     signed = block.dtype.kind == "i"
     numbers: NDArray[Any] = block.astype(np.int64 if signed else np.uint32)
     total = int(numbers.sum(dtype=np.int64 if signed else np.uint64))
     np.multiply(numbers, numbers, out=numbers)  # 65,535² is less than 2³²
-    return BandSums(pixels=block.size, total=total, squares=int(numbers.sum(dtype=np.uint64)))
+    return block.size, total, int(numbers.sum(dtype=np.uint64))
 
 
-def _add_fractions(block: NDArray[Any]) -> BandSums:
+def _of_fractions(block: NDArray[Any]) -> tuple[int, float, float]:
     numbers = block[~np.isnan(block)].astype(np.float64)
-    return BandSums(pixels=numbers.size, total=float(numbers.sum()), squares=float(np.dot(numbers, numbers)))
+    return numbers.size, float(numbers.sum()), float(np.dot(numbers, numbers))

@@ -121,14 +121,36 @@ def decode_columns(table: pa.Table, columns: Mapping[str, BandColumn]) -> dict[s
         column = table[name]
         if name in columns:
             band = columns[name]
-            whole = column.combine_chunks()
-            planes = {field.name: _bytes_of(plane) for field, plane in zip(whole.type, whole.flatten(), strict=True)}
-            arrays[name] = read(band.numbers, join_planes(planes, band.numbers.dtype, band.size))
+            arrays[name] = read(band.numbers, join_planes(_planes_of(column), band.numbers.dtype, band.size))
         elif pa.types.is_fixed_size_binary(column.type):
             arrays[name] = _bytes_of(column.combine_chunks()).copy()
         else:
             arrays[name] = column.to_numpy()
     return arrays
+
+
+def sample_columns(table: pa.Table, columns: Mapping[str, BandColumn], most: int) -> dict[str, NDArray[Any]]:
+    """Numbers of each band, (numbers,), as `decode_columns` has them: all, or about so many from all over the table.
+
+    Args:
+        table: bands alone.
+        columns: of each of them.
+        most: at least 1.
+    """
+    found: dict[str, NDArray[Any]] = {}
+    for name in table.column_names:
+        numbers = columns[name].numbers
+        planes = {key: plane.reshape(-1) for key, plane in _planes_of(table[name]).items()}
+        step = planes[LOW].size // most | 1  # an odd step does not keep to one column
+        taken = {key: plane[::step] for key, plane in planes.items()}
+        found[name] = read(numbers, join_planes(taken, numbers.dtype, 1).reshape(-1))
+    return found
+
+
+def _planes_of(column: pa.ChunkedArray) -> dict[str, NDArray[np.uint8]]:
+    """A band's planes of bytes by name, each (rows, size × size), in place."""
+    whole = column.combine_chunks()
+    return {field.name: _bytes_of(plane) for field, plane in zip(whole.type, whole.flatten(), strict=True)}
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,9 @@ _PLAIN_VALUES = {
 }
 """Tags that must have this value where they are given: 16-bit unsigned, uncompressed, upright, one band."""
 
-_ENTRY = struct.Struct("<HHI4s")
+_PLACE = frozenset((_SCALE, _TIEPOINT, _GEO_KEYS, _GEO_TEXT))
+
+_LONG, _COUNT, _ENTRY = struct.Struct("<I"), struct.Struct("<H"), struct.Struct("<HHI4s")
 _SHORT, _WHOLE, _DOUBLE, _TEXT = {3: ("H", 2)}, {3: ("H", 2), 4: ("I", 4)}, {12: ("d", 8)}, {2: ("s", 1)}
 _FORMS = dict.fromkeys((*_PLAIN_VALUES, _WIDTH, _HEIGHT, _OFFSETS, _STRIP_HEIGHT, _COUNTS), _WHOLE)
 _FORMS |= {_SCALE: _DOUBLE, _TIEPOINT: _DOUBLE, _GEO_KEYS: _SHORT, _GEO_TEXT: _TEXT}
@@ -73,7 +75,7 @@ def read_plain(data: bytes) -> Plain | None:
     if data[:4] != b"II*\0":
         return None
     try:
-        tags = _directory(data)
+        tags = _tags(data)
         return _read(data, tags) if tags else None
     except struct.error:
         raise PatchError("file is cut off") from None
@@ -82,32 +84,54 @@ def read_plain(data: bytes) -> Plain | None:
 Tags = dict[int, tuple[Any, ...]]
 
 
-def _directory(data: bytes) -> Tags | None:
+class _Directory(NamedTuple):
+    """Values that stand in the directory itself; and of tags whose values lie elsewhere, how and where these lie."""
+
+    inside: Tags
+    outside: tuple[tuple[int, struct.Struct, int], ...]
+
+
+def _tags(data: bytes) -> Tags | None:
     """Values of all tags of the only directory; None where a tag, a type or a second directory is not plain."""
-    (at,) = struct.unpack_from("<I", data, 4)
-    (count,) = struct.unpack_from("<H", data, at)
+    (at,) = _LONG.unpack_from(data, 4)
+    (count,) = _COUNT.unpack_from(data, at)
     end = at + 2 + count * _ENTRY.size
-    (following,) = struct.unpack_from("<I", data, end)
-    if following:
+    (following,) = _LONG.unpack_from(data, end)
+    if following or count > len(_FORMS):
         return None
+    found = _directory(data[at + 2 : end])
+    if found is None:
+        return None
+    tags = found.inside.copy()
+    for tag, form, where in found.outside:
+        tags[tag] = form.unpack_from(data, where)
+    return tags
+
+
+@lru_cache(maxsize=256)
+def _directory(entries: bytes) -> _Directory | None:
+    """What a directory says; None where it is not plain. An archive's files have few different ones."""
     tags: Tags = {}
-    for tag, kind, length, inline in _ENTRY.iter_unpack(data[at + 2 : end]):
+    outside: list[tuple[int, struct.Struct, int]] = []
+    for tag, kind, length, inline in _ENTRY.iter_unpack(entries):
         form = _FORMS.get(tag, {}).get(kind)
         if form is None or tag in tags:
             return None
         code, size = form
+        values = struct.Struct(f"<{length}{code}")
         if length * size <= 4:
-            tags[tag] = struct.unpack_from(f"<{length}{code}", inline)
+            tags[tag] = values.unpack_from(inline)
         else:
-            tags[tag] = struct.unpack_from(f"<{length}{code}", data, int.from_bytes(inline, "little"))
-    return tags
+            tags[tag] = ()
+            outside.append((tag, values, int.from_bytes(inline, "little")))
+    plain = all(tags.get(tag, (value,)) == (value,) for tag, value in _PLAIN_VALUES.items()) and _BITS in tags
+    return _Directory(tags, tuple(outside)) if plain else None
 
 
 def _read(data: bytes, tags: Tags) -> Plain | None:
-    if any(tags.get(tag, (value,)) != (value,) for tag, value in _PLAIN_VALUES.items()) or _BITS not in tags:
-        return None
-    width, height = (_single(tags, tag) for tag in (_WIDTH, _HEIGHT))
-    start = _start(tags, width, height)
+    width, height = _single(tags, _WIDTH), _single(tags, _HEIGHT)
+    rows = min(_single(tags, _STRIP_HEIGHT, height), height)
+    start = _start(width, height, rows, tags.get(_OFFSETS, ()), tags.get(_COUNTS, ()))
     place = _place(tags, width, height)
     if start is None or place is None:
         return None
@@ -123,10 +147,10 @@ def _single(tags: Tags, tag: int, default: int = 0) -> int:
     return values[0] if len(values) == 1 else 0
 
 
-def _start(tags: Tags, width: int, height: int) -> int | None:
-    """Where the pixels begin; None where the strips do not follow each other, or are not of the size that they say."""
-    rows = min(_single(tags, _STRIP_HEIGHT, height), height)
-    offsets, counts = tags.get(_OFFSETS, ()), tags.get(_COUNTS, ())
+@lru_cache(maxsize=16)
+def _start(width: int, height: int, rows: int, offsets: tuple[int, ...], counts: tuple[int, ...]) -> int | None:
+    """Where the pixels begin; None where the strips, of so many rows each, do not follow each other, or are not of the
+    size that they say."""
     if not width or not rows or not len(offsets) == len(counts) == -(-height // rows):
         return None
     start, strip = offsets[0], 2 * width * rows
@@ -138,9 +162,9 @@ def _start(tags: Tags, width: int, height: int) -> int | None:
 
 def _place(tags: Tags, width: int, height: int) -> tuple[int, Bounds | None] | None:
     """EPSG code and bounds; (0, None) where the file claims no place, None where only GDAL can tell."""
-    if not tags.keys() & {_SCALE, _TIEPOINT, _GEO_KEYS, _GEO_TEXT}:
+    if _PLACE.isdisjoint(tags):
         return 0, None
-    scale, tie, keys = (tags.get(tag, ()) for tag in (_SCALE, _TIEPOINT, _GEO_KEYS))
+    scale, tie, keys = tags.get(_SCALE, ()), tags.get(_TIEPOINT, ()), tags.get(_GEO_KEYS, ())
     epsg = _utm(keys, *tags.get(_GEO_TEXT, (b"",)))
     if not epsg or len(scale) != 3 or len(tie) != 6 or tie[:3] != (0, 0, 0) or min(scale[:2]) <= 0:
         return None

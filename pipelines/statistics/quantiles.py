@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.dataset.manifest import BandColumn, Part
-from pipelines.dataset.part_file import ROWS_PER_GROUP, decode_columns, open_part
+from pipelines.dataset.part_file import ROWS_PER_GROUP, open_part, sample_columns
 from pipelines.location import Location
 from pipelines.pixels.meaning import QUANTILES
 
@@ -42,16 +42,19 @@ def sample_quantiles(
     places = np.unique(np.linspace(0, len(groups) - 1, GROUPS).round().astype(int))
     found: dict[str, list[NDArray[Any]]] = {name: [] for name in columns}
     for part, group in (groups[place] for place in places):
-        read = decode_columns(open_part(folder, part).read(list(columns), group), columns)
-        for name, array in read.items():
-            step = len(places) * array.size // _PIXELS
-            found[name].append(array.reshape(-1)[:: step | 1])  # an odd step does not keep to one column
+        table = open_part(folder, part).read(list(columns), group)
+        for name, numbers in sample_columns(table, columns, _PIXELS // len(places)).items():
+            found[name].append(numbers)
     return {name: each for name, arrays in found.items() if (each := _quantiles(np.concatenate(arrays)))}
 
 
 def _quantiles(numbers: NDArray[Any]) -> dict[str, float]:
+    """As `np.quantile` has them; but 16 bits are sorted by radix, several times faster than it divides them."""
     there = numbers[~np.isnan(numbers)] if numbers.dtype.kind == "f" else numbers
     if not there.size:
         return {}
-    values = np.quantile(there.astype(np.float64), list(QUANTILES.values()))
+    ascending = np.sort(there, kind="stable" if there.itemsize <= 2 else "quicksort")
+    places = np.array(list(QUANTILES.values())) * (there.size - 1)
+    low, high = (ascending[end(places).astype(int)].astype(np.float64) for end in (np.floor, np.ceil))
+    values = low + (high - low) * (places - np.floor(places))
     return dict(zip(QUANTILES, map(float, values), strict=True))
