@@ -18,7 +18,7 @@ from pipelines.flags import flags_of
 from pipelines.settings import IngestSettings, SampleSettings, Settings
 from pipelines.terminal import console, wait_for_end
 from serve.settings import ServeSettings
-from tune.settings import Range, Scheduler, SearchSettings, Space
+from tune.settings import Finals, Range, Scheduler, SearchSettings, Space
 from ui.settings import UiSettings
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ class DemoSettings(Settings):
     out: Path = Field(default=Path("demo"), description="folder for all that the demo makes")
     once: bool = Field(default=False, description="stop after the prediction")
     patches: int = Field(default=600, ge=100, description="patches in the synthetic archive")
-    trials: int = Field(default=6, ge=1, description="trials of the search")
-    epochs: int = Field(default=10, ge=1, description="epochs of a trial")
-    time_budget: float = Field(default=120, ge=10, description="seconds after which the search ends")
+    trials: int = Field(default=12, ge=1, description="trials of the search")
+    epochs: int = Field(default=9, ge=1, description="epochs of a trial")
+    time_budget: float = Field(default=150, ge=10, description="seconds after which the search ends")
     port: int = Field(default=8000, ge=1, le=65535, description="port of the endpoint")
     page_port: int = Field(default=7860, ge=1, le=65535, description="port of the page")
 
@@ -105,16 +105,23 @@ def _search(settings: DemoSettings, shards: Path, say: Callable[[str, str], None
         epochs=settings.epochs,
         explain=1,
         time_budget=settings.time_budget,
-        scheduler=Scheduler(grace=2, reduction=3),
-        # Few patches: small batches give enough steps.
-        space=Space(batch_size=[8, 16], learning_rate=Range(low=5e-4, high=3e-3, log=True)),
+        scheduler=Scheduler(reduction=3, finalists=3),
+        # One seed, for the minutes of it; small nets, and batches small enough to give some steps of few patches.
+        finals=Finals(seeds=1, ensemble=0),
+        space=Space(
+            model=["landnet-s", "test_convnext"],
+            bands=["all", "rgb-nir-swir"],
+            batch_size=[8, 16],
+            learning_rate=Range(low=1e-3, high=8e-3, log=True),
+        ),
     )
     unfinished = (search.folder / SETTINGS).is_file()
     if (search.folder / BEST).is_dir():
         say("search", f"study {STUDY} is there already")
         study = open_study(search.experiments, STUDY)
     else:
-        say("search", f"{settings.trials} trials over landnet and resnet18, Ray Tune with Optuna and ASHA")
+        models = " and ".join(search.space.model)
+        say("search", f"{settings.trials} trials over {models}, Ray Tune with Optuna, pausing and promoting")
         study = run_search(search, console, resume=unfinished)
     best = study.best
     assert best is not None, "run_search raises where no trial came to a result"

@@ -68,22 +68,27 @@ def complain(message: str) -> None:
     console.print(f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
 
 
-def report(values: dict[str, Any], as_json: bool, table: str = "") -> None:
-    """One JSON object, or a few readable lines and a table, on standard output.
+def report(values: dict[str, Any], as_json: bool, table: str = "", *more: str) -> None:
+    """One JSON object, or a few readable lines and tables, on standard output.
 
     Args:
         values: what is said, by name.
         as_json: all of it as JSON.
         table: name of the value that is drawn as a table, a list of rows; none if empty.
+        more: names of others, drawn in this order before it, under their names; those without rows are left out.
     """
     if as_json:
         typer.echo(json.dumps(values, ensure_ascii=False))
         return
     for key, value in values.items():
-        if key != table:
+        if key not in (table, *more):
             shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
             shown = ", ".join(map(str, shown)) if isinstance(shown, list) else shown
             typer.echo(f"{key}: {shown if shown != '' else 'none'}")
+    for name in more:
+        if values[name]:
+            typer.echo(f"\n{name}:")
+            _print_table(values[name])
     if table:
         _print_table(values[table])
 

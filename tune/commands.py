@@ -92,10 +92,10 @@ def _search(settings: SearchSettings, enter: Enter | None, as_json: bool, *, res
 
 
 def _show(name: str, experiments: Experiments = Path("experiments"), as_json: AsJson = False) -> None:
-    """A study's trials as they stand, running or done."""
-    from tune.study import open_study
+    """A study as it stands, running or done: what it has to beat, its trials, what decided, what it cost."""
+    from tune.show import TABLES, described
 
-    report(open_study(experiments, name).as_dict(), as_json, table="trials")
+    report(described(experiments, name), as_json, "trials", *TABLES)
 
 
 def _list(experiments: Experiments = Path("experiments"), as_json: AsJson = False) -> None:

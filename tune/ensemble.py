@@ -1,51 +1,69 @@
-"""The trials of a study that answer best together, as one bundle. Calls what can do it, and says whose members are.
+"""The runs of a study that answer best together, as one bundle beside the winner's.
 
-Flows in: a study's settings, the bundles of its trials that are kept, and its data. Flows out: the ensemble's folder,
-and what it gains and costs.
+Flows in: a study, the bundles of it that are kept anyway, and its data. Flows out: the ensemble's folder, and what it
+gains over the best of them and costs. It is offered, not registered: whether a gain is worth its time is the user's to
+say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pipelines.feeding.shared import Feed
+from tune.checkpoints import best_bundle, trial_folder
 from tune.settings import SearchSettings
-
-if TYPE_CHECKING:
-    from models.ensemble.build import Built
-
-ENSEMBLE = Path("checkpoints") / "ensemble"
-"""In the study's folder."""
+from tune.study import ENSEMBLE, FINALS, TRIALS, Study
+from tune.winner import Tell, where_trials_run
 
 
-def keep_ensemble(settings: SearchSettings, kept: Mapping[int, Path], data: Feed) -> Built | None:
-    """Choose members among the kept trials, and write their bundle into the study's folder.
+def keep_ensemble(settings: SearchSettings, study: Study, data: Feed, tell: Callable[[str], None]) -> None:
+    """Choose members among the bundles of trials and finals, and write the bundle that they make, if it gains anything.
 
     Args:
-        settings: of the study.
-        kept: number of a trial to the folder of its best bundle.
-        data: the study's, with all bands that its trials use; scored are those of validation and test that are there.
-
-    Returns:
-        What was written, its `config.members` each with the number of its trial under `trial`; None, and nothing is
-        written, where no mean is better than the best trial by itself.
+        data: with all bands that the trials use, and the splits to score.
 
     Raises:
         BundleError, ShardError, BandError, TrainingError, StorageError: see `best_ensemble`.
     """
+    sources = kept_bundles(settings, study)
+    if settings.finals.ensemble > 1 and len(sources) > 1:
+        where_trials_run(settings, partial(_write, settings, sources, data), tell)
+
+
+def kept_bundles(settings: SearchSettings, study: Study) -> list[Path]:
+    """Bundles that there are, of trials that ended well and of the finals, each once."""
+    folders = [trial_folder(settings.folder / TRIALS, row.number) for row in study.trials if row.value is not None]
+    folders += sorted((settings.folder / FINALS).glob("*-*/"))
+    return [found for folder in folders if (found := best_bundle(folder))]
+
+
+def _write(settings: SearchSettings, sources: list[Path], data: Feed, tell: Tell) -> None:
     from models.device import pick_device
     from models.ensemble.ensemble import best_ensemble
 
-    device = pick_device("auto" if settings.gpus else "cpu")
-    return best_ensemble(
-        list(kept.values()),
+    built = best_ensemble(
+        sources,
         settings.folder / ENSEMBLE,
         data,
         settings.metric,
+        size=settings.finals.ensemble,
         beta=settings.beta,
-        device=device,
+        device=pick_device("auto" if settings.gpus else "cpu"),
         trial={"study": settings.name},
-        origins=[{"number": number} for number in kept],
     )
+    if built is None:
+        tell(f"Ensemble: no mean of the {len(sources)} kept bundles is better than the best one.")
+        return
+    gain = ", ".join(f"{value:+.3f} on {split}" for split, value in built.said["gain"].items())
+    tell(
+        f"Ensemble of {len(built.config.members)}: {settings.metric} {gain}, beside the best of them. {_cost(built.said)}"
+    )
+    tell(f"It is kept in {settings.folder / ENSEMBLE}, a bundle like any other.")
+
+
+def _cost(said: dict[str, object]) -> str:
+    cost = said["cost"]
+    assert isinstance(cost, dict)
+    return f"A patch takes {cost['ms']:.1f} ms, the best one's {cost['best_ms']:.1f}."

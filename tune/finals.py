@@ -11,8 +11,6 @@ The best of many trials is chosen for its luck too: its value on validation is a
 from __future__ import annotations
 
 import json
-import math
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,9 +25,6 @@ from tune.settings import SearchSettings
 from tune.study import FINALS, TRIALS, Finalist, Study
 
 Tell = Callable[[str], None]
-
-_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-"""Student's t for 95 % on both sides, by degrees of freedom from 1."""
 
 
 @dataclass(frozen=True)
@@ -74,16 +69,7 @@ def play_finals(settings: SearchSettings, study: Study, data: Feed, end: int, te
         | {run.seed: run.value for run in runs if run.number == row.number and run.value is not None}
         for row in entered
     }
-    return sorted((finalist(number, found) for number, found in values.items()), key=lambda each: -each.mean)
-
-
-def finalist(number: int, values: dict[int, float]) -> Finalist:
-    """A finalist's mean over seeds, and the 95 % interval of it; no interval of one seed."""
-    found = list(values.values())
-    mean, half = statistics.fmean(found), math.nan
-    if len(found) > 1:
-        half = _T[min(len(found) - 2, len(_T) - 1)] * statistics.stdev(found) / math.sqrt(len(found))
-    return Finalist(number, values, mean, half)
+    return sorted((Finalist.of(number, found) for number, found in values.items()), key=lambda each: -each.mean)
 
 
 def bundle_of(settings: SearchSettings, each: Finalist) -> Path | None:

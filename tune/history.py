@@ -26,10 +26,7 @@ from pipelines.errors import SettingsError
 from pipelines.location import locate
 from tune.settings import SearchSettings
 from tune.space import AUGMENT, LOSS_PREFIX, Parameter, distributions, parameters
-from tune.study import Study, TrialRow, open_study
-
-FROM = "from"
-"""Attribute of a trial that an earlier study had: that study, and the trial's number in it."""
+from tune.study import FROM, Study, TrialRow, open_study
 
 MOST_POINTS = 0.25
 """Of a search's trials, those that earlier studies may say, at most."""

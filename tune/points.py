@@ -15,10 +15,11 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from tune.history import FROM, MOST_POINTS, earlier
+from tune.history import MOST_POINTS, earlier
 from tune.prior_draws import centre, draw_from_prior
 from tune.settings import SearchSettings
 from tune.space import settled
+from tune.study import FROM
 
 _ASKED = "fixed_params"
 """Where Optuna keeps the point that a trial was asked to have, before it has drawn it."""

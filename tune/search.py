@@ -26,7 +26,10 @@ from pipelines.files import exclusive, write_whole
 from pipelines.location import locate
 from tune.budget import Budget, stopping
 from tune.checkpoints import remove
+from tune.ensemble import keep_ensemble
 from tune.finals import play_finals
+from tune.floor import floor
+from tune.history import earlier
 from tune.next_job import Rules
 from tune.record import Record
 from tune.rungs import levels
@@ -34,9 +37,9 @@ from tune.samplers import sampler
 from tune.searcher import StudySearcher
 from tune.settings import SearchSettings
 from tune.space import distributions
-from tune.study import SETTINGS, TRIALS, Study, open_storage, open_study
+from tune.study import FROM, RUNGS, SETTINGS, TRIALS, WINNERS, Study, open_storage, open_study
 from tune.sweep import sweep
-from tune.winner import keep_winner
+from tune.winner import SPLITS, keep_winner
 
 _STOPPING = "Stopping. Trials under way go on from their checkpoints when the search is resumed."
 JOBS = "jobs"
@@ -67,25 +70,43 @@ def run_search(
     bands = _check(settings, manifest)
     folder = settings.folder
     _check_name(settings, resume)
+    tell = partial(console.print, markup=False, highlight=False, soft_wrap=True)
     with exclusive(folder / ".lock", f'study "{settings.name}"'):
         storage = open_storage(settings, folder)
         held = _create_study(settings, storage, resume)
         _check_choices(settings, held)
         write_whole(folder / SETTINGS, settings.dump_yaml())
+        rungs = rungs_of(settings, manifest)
+        held.set_user_attr(RUNGS, rungs)
+        _take_over(settings, held, tell)
         record = Record(settings, storage, sampler(settings, len(held.trials)))
-        tell = partial(console.print, markup=False, highlight=False, soft_wrap=True)
         with ray_cluster():
             _check_resources(settings)
-            data = feed(settings.data, ("train", "validation"), bands, settings.feed)
+            data = feed(settings.data, SPLITS, bands, settings.feed)
+            floor(settings, data, folder, tell)
             with stopping(partial(tell, _STOPPING)) as stopped:
-                _tune(record, data, Budget(settings.time_budget, clock, stopped), console)
+                _tune(record, data, rungs, Budget(settings.time_budget, clock, stopped), console)
             if stopped.is_set():
                 tell(f"Go on with: landsweep search resume {settings.name}")
                 raise KeyboardInterrupt
             study = open_study(settings.experiments, settings.name)
-            finalists = play_finals(settings, study, data, rungs_of(settings, manifest)[-1], tell)
+            finalists = play_finals(settings, study, data, rungs[-1], tell)
+            held.set_user_attr(WINNERS, [each.kept for each in finalists])
             keep_winner(settings, study, finalists, tell)
-    return study
+            keep_ensemble(settings, study, data, tell)
+    return open_study(settings.experiments, settings.name)
+
+
+def _take_over(settings: SearchSettings, held: optuna.study.Study, tell: Callable[[str], None]) -> None:
+    """Trials of earlier studies as history, once."""
+    if not settings.earlier or any(FROM in trial.user_attrs for trial in held.get_trials(deepcopy=False)):
+        return
+    found = earlier(settings)
+    held.add_trials(found.trials)
+    said = [f"{len(found.trials)} trials taken over", f"{len(found.points)} points to try first"]
+    said += [f"{count} left out, {why}" for why, count in found.left_out.items()]
+    said += [f"of {name} the points alone, as its values mean something else" for name in found.incomparable]
+    tell(f"From earlier studies: {'; '.join(said)}.")
 
 
 def _with_whole_paths(settings: SearchSettings) -> SearchSettings:
@@ -163,10 +184,10 @@ def _check(settings: SearchSettings, manifest: Manifest) -> tuple[str, ...]:
     return tuple(union)
 
 
-def _tune(record: Record, data: Feed, budget: Budget, console: Console) -> None:
+def _tune(record: Record, data: Feed, rungs: tuple[int, ...], budget: Budget, console: Console) -> None:
     """Run what is left to do of a search, to its end or to the end of its time."""
     settings = record.settings
-    rungs, wanted = rungs_of(settings, data.manifest), settings.scheduler
+    wanted = settings.scheduler
     owed = settings.trials - sum(each.state != "failed" for each in record.standings())
     rules = Rules(
         rungs if wanted.name == "promote" else rungs[-1:],

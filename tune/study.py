@@ -6,7 +6,8 @@ Flows in: a study's folder. Flows out: tables and curves for the terminal, the p
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import statistics
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,16 @@ from pipelines.errors import StudyError, nearest
 from tune.settings import SearchSettings
 
 SETTINGS, DATABASE, TRIALS, FINALS = "search.yaml", "study.db", "trials", "finals"
-BEST = Path(CHECKPOINTS) / BEST_BUNDLE
+BEST, ENSEMBLE = Path(CHECKPOINTS) / BEST_BUNDLE, Path(CHECKPOINTS) / "ensemble"
+RUNGS, WINNERS = "rungs", "finalists"
+"""Study attributes: patches at which trials report, and the finalists."""
+
 CURVES, PAUSED, REASON, SECONDS, FROM = "curves", "paused", "reason", "seconds", "from"
 """Trial attributes: one dict of metrics a report, whether it rests, why it ended early, how long it ran, and the study
 that it was taken over from."""
+
+_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+"""Student's t for 95 % on both sides, by degrees of freedom from 1."""
 
 _DAMAGED, _AGAIN = "study's state is damaged", "Restore it, or search again."
 
@@ -60,6 +67,25 @@ class Finalist:
     mean: float
     half: float
 
+    @classmethod
+    def of(cls, number: int, values: dict[int, float]) -> Finalist:
+        """A trial's mean over its seeds, and half of the mean's 95 % interval, by Student's t."""
+        found = list(values.values())
+        half = math.nan
+        if len(found) > 1:
+            half = _T[min(len(found) - 2, len(_T) - 1)] * statistics.stdev(found) / math.sqrt(len(found))
+        return cls(number, values, statistics.fmean(found), half)
+
+    @classmethod
+    def read(cls, kept: dict[str, Any]) -> Finalist:
+        """As `kept` wrote it."""
+        return cls.of(kept["number"], {int(seed): value for seed, value in kept["values"].items()})
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """What a study keeps of it."""
+        return {"number": self.number, "values": {str(seed): value for seed, value in self.values.items()}}
+
     @property
     def said(self) -> str:
         """The mean, and its interval where there is one."""
@@ -68,10 +94,19 @@ class Finalist:
 
 @dataclass(frozen=True)
 class Study:
-    """A study as it stands; read anew for what happened since."""
+    """A study as it stands; read anew for what happened since.
+
+    Args:
+        rungs: patches at which trials report, the last one the end of a trial; none before it was run.
+        finalists: best mean first; none before the finals, or where one seed was enough.
+        frozen: the trials as Optuna has them.
+    """
 
     settings: SearchSettings
     trials: list[TrialRow]
+    rungs: tuple[int, ...] = ()
+    finalists: tuple[Finalist, ...] = ()
+    frozen: list[FrozenTrial] = field(default_factory=list, compare=False, repr=False)
 
     @property
     def best(self) -> TrialRow | None:
@@ -124,12 +159,15 @@ def open_study(experiments: Path, name: str) -> Study:
     if not settings.storage and not (folder / DATABASE).is_file():
         return Study(settings, [])
     try:
-        trials = optuna.load_study(study_name=name, storage=open_storage(settings, folder)).get_trials(deepcopy=False)
+        held = optuna.load_study(study_name=name, storage=open_storage(settings, folder))
+        attributes, trials = held.user_attrs, held.get_trials(deepcopy=False)
     except KeyError:
-        trials = []
+        attributes, trials = {}, []
     except (SQLAlchemyError, RuntimeError, ValueError):
         raise StudyError(_DAMAGED, where=str(folder), hint=_AGAIN) from None
-    return Study(settings, [_row(trial) for trial in trials if FROM not in trial.user_attrs])
+    own = [trial for trial in trials if FROM not in trial.user_attrs]
+    finalists = tuple(Finalist.read(each) for each in attributes.get(WINNERS, []))
+    return Study(settings, [_row(trial) for trial in own], tuple(attributes.get(RUNGS, ())), finalists, own)
 
 
 def open_storage(settings: SearchSettings, folder: Path) -> optuna.storages.RDBStorage:

@@ -53,7 +53,15 @@ def keep_winner(settings: SearchSettings, study: Study, finalists: Sequence[Fina
     if first and len(first.values) > 1:
         tell(f"Trial {best.number} wins: {settings.metric} {first.said} over {len(first.values)} seeds.")
     tell("Scoring the best trial, and drawing its report.")
-    task = partial(_write, settings, best, first, source)
+    where_trials_run(settings, partial(_write, settings, best, first, source), tell)
+
+
+def where_trials_run(settings: SearchSettings, task: Callable[[Tell], None], tell: Tell) -> None:
+    """Do something here, or on a cluster that was joined as a task with the resources of a trial.
+
+    Raises:
+        LandsweepError: as the task raises it.
+    """
     if not os.environ.get("RAY_ADDRESS"):
         task(tell)
         return
