@@ -13,7 +13,7 @@ import pandas as pd
 from benchmarks.replay import Scheduler, read_curves
 from benchmarks.samplers import MakeTpe, Sampler, Study, optunas, ours
 from benchmarks.schedulers import OneThenThree, OptunaPruner, Promote, RayAsha, ToTheEnd
-from tune.rungs import levels
+from tune.schedule.rungs import levels
 
 REDUCTION = 3
 ASHA = "Ray's ASHA"

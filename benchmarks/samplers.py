@@ -19,7 +19,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import Trial, TrialState, create_trial
 
 from benchmarks.replay import Curve
-from tune.rungs import State
+from tune.schedule.rungs import State
 
 OTHER_MODEL = 10.0  # further than any two trials of one model
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}

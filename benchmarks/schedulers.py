@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.replay import Curve
 from benchmarks.samplers import Sampler
-from tune.rungs import Standing, State, ceiling, finalists, promotable
+from tune.schedule.rungs import Standing, State, ceiling, finalists, promotable
 
 
 @dataclass
@@ -118,7 +118,7 @@ class OneThenThree(ToTheEnd):
 
 @dataclass
 class Promote:
-    """Ours: trials pause at rungs, the best go on, the finalists run to the end; see `tune.rungs`.
+    """Ours: trials pause at rungs, the best go on, the finalists run to the end; see `tune.schedule.rungs`.
 
     Args:
         cost: whether a rung's places are counted in seconds, or in trials.

@@ -33,7 +33,7 @@ class Trial:
     """Runs as an actor. Each step returns the bytes that are private to its process."""
 
     def __init__(self) -> None:
-        importlib.import_module("tune.trial")
+        importlib.import_module("tune.trials.trial")
         self.rows: Any = None
 
     def idle(self) -> int:

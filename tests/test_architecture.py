@@ -38,8 +38,16 @@ ORDER = {
         {"training"},
         {"probe", "ensemble"},
     ),
+    "tune": (
+        {"drawing", "trials"},
+        {"schedule"},
+        {"outcome"},
+    ),
 }
 """Folders of a room, from the floor up: each imports only from those before it, and from the room's own top files."""
+
+ENTRIES = {"tune.search"}
+"""Top files that call a room's folders, as its command line does."""
 
 MOST_MODULES = 18
 """In one folder: more than this and a group in it has a name."""
@@ -49,13 +57,15 @@ MAY_IMPORT_RAY = {
     "pipelines/cluster.py",
     "pipelines/packing/ray_job.py",
     "pipelines/feeding/shared.py",
-    "tune/budget.py",
+    "tune/schedule/budget.py",
     "tune/distributed.py",
-    "tune/progress.py",
+    "tune/schedule/progress.py",
+    "tune/outcome/finals.py",
+    "tune/schedule/scheduler.py",
     "tune/search.py",
-    "tune/searcher.py",
-    "tune/trial.py",
-    "tune/winner.py",
+    "tune/schedule/searcher.py",
+    "tune/trials/trial.py",
+    "tune/outcome/winner.py",
     "serve/app.py",
     "serve/loopback.py",
 }
@@ -100,10 +110,11 @@ def front_of(folder: str) -> set[str]:
 
 
 def floor_of(module: str) -> int:
-    """How high in its room a module stands: its top files on 0, but the command line above all that it calls."""
+    """How high in its room a module stands: its top files on 0, but entries and the command line over all."""
     room, folder = module.split(".")[0], folder_of(module)
     if not folder:
-        return len(ORDER.get(room, ())) + 1 if module.endswith(".commands") else 0
+        above = len(ORDER.get(room, ())) + 1
+        return above + 1 if module.endswith(".commands") else above if module in ENTRIES else 0
     return next(at for at, names in enumerate(ORDER[room], 1) if folder.rpartition(".")[2] in names)
 
 

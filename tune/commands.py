@@ -93,7 +93,7 @@ def _search(settings: SearchSettings, enter: Enter | None, as_json: bool, *, res
 
 def _show(name: str, experiments: Experiments = Path("experiments"), as_json: AsJson = False) -> None:
     """A study as it stands, running or done: what it has to beat, its trials, what decided, what it cost."""
-    from tune.show import TABLES, described
+    from tune.outcome.show import TABLES, described
 
     report(described(experiments, name), as_json, "trials", *TABLES)
 

@@ -24,22 +24,22 @@ from pipelines.errors import SettingsError, StudyError
 from pipelines.feeding.shared import Feed, feed
 from pipelines.files import exclusive, write_whole
 from pipelines.location import locate
-from tune.budget import Budget, stopping
-from tune.checkpoints import remove
-from tune.ensemble import keep_ensemble
-from tune.finals import play_finals
-from tune.floor import floor
-from tune.history import earlier
-from tune.next_job import Rules
-from tune.record import Record
-from tune.rungs import levels
-from tune.samplers import sampler
-from tune.searcher import StudySearcher
+from tune.drawing.history import earlier
+from tune.drawing.samplers import sampler
+from tune.outcome.ensemble import keep_ensemble
+from tune.outcome.finals import play_finals
+from tune.outcome.measure_floor import floor
+from tune.outcome.winner import SPLITS, keep_winner
+from tune.schedule.budget import Budget, stopping
+from tune.schedule.next_job import Rules
+from tune.schedule.record import Record
+from tune.schedule.rungs import levels
+from tune.schedule.searcher import StudySearcher
+from tune.schedule.sweep import sweep
 from tune.settings import SearchSettings
 from tune.space import distributions
 from tune.study import FROM, RUNGS, SETTINGS, TRIALS, WINNERS, Study, open_storage, open_study
-from tune.sweep import sweep
-from tune.winner import SPLITS, keep_winner
+from tune.trials.checkpoints import remove
 
 _STOPPING = "Stopping. Trials under way go on from their checkpoints when the search is resumed."
 JOBS = "jobs"
@@ -204,9 +204,9 @@ def _tune(record: Record, data: Feed, rungs: tuple[int, ...], budget: Budget, co
 def _fit(searcher: StudySearcher, data: Feed, budget: Budget, rungs: tuple[int, ...], console: Console) -> None:
     from ray import tune as raytune
 
-    from tune.progress import ProgressTable
-    from tune.scheduler import scheduler_of
-    from tune.trial import run_trial
+    from tune.schedule.progress import ProgressTable
+    from tune.schedule.scheduler import scheduler_of
+    from tune.trials.trial import run_trial
 
     settings = searcher.record.settings
     logging.getLogger("ray.tune").setLevel(logging.ERROR)

@@ -2,5 +2,5 @@
 
 Flows in: bundles of one dataset, such as a search keeps. Flows out: an ensemble's bundle, what it gains and costs.
 
-Front: build, ensemble.
+Front: ensemble.
 """

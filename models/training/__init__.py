@@ -2,5 +2,5 @@
 
 Flows in: settings and rows. Flows out: a run's folder with checkpoints, logs and results.
 
-Front: fit_state, fresh_net, kept_bundle, logs, loop, patience, run_folder, score_epoch, train.
+Front: checkpoint, fit_state, fresh_net, kept_bundle, logs, loop, patience, run_folder, score_epoch, train.
 """

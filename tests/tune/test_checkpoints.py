@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 
 from models.training.checkpoint import write_state
-from tune.checkpoints import best_bundle, best_path, drop_older, drop_states, last_state, state_path
-from tune.rungs import Standing, State
-from tune.sweep import surplus, sweep
+from tune.schedule.rungs import Standing, State
+from tune.schedule.sweep import surplus, sweep
+from tune.trials.checkpoints import best_bundle, best_path, drop_older, drop_states, last_state, state_path
 
 
 def keep(folder: Path, bundle: Path, patches: int, best: int) -> None:

@@ -17,8 +17,8 @@ from pipelines.feeding.rows import read_split
 from pipelines.feeding.shared import Streamed
 from pipelines.location import locate
 from tests.models.bright import write_bright
-from tune.floor import FLOOR, floor, read_floor
-from tune.measure_floor import some
+from tune.outcome.floor import FLOOR, read_floor
+from tune.outcome.measure_floor import floor, some
 from tune.settings import SearchSettings
 
 

@@ -10,8 +10,8 @@ import pytest
 from optuna.trial import TrialState
 
 from pipelines.errors import SettingsError, StudyError
-from tune.history import FROM, earlier, earlier_trials, placed
-from tune.points import next_point
+from tune.drawing.history import FROM, earlier, earlier_trials, placed
+from tune.drawing.points import next_point
 from tune.settings import SearchSettings
 from tune.space import define, distributions
 from tune.study import CURVES, open_storage

@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 from models.settings import Augment, Loss, RunSettings, TrainSettings
 from pipelines.flags import flags_of
-from tune.cost import cost
-from tune.importance import LEAST, best_parameters, importances, interactions
-from tune.repeat import repeat_command
+from tune.outcome.cost import cost
+from tune.outcome.importance import LEAST, best_parameters, importances, interactions
+from tune.outcome.repeat import repeat_command
 
 
 @pytest.fixture(autouse=True)

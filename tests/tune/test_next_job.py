@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tune.next_job import Job, Rules, next_job
-from tune.rungs import Standing, State
+from tune.schedule.next_job import Job, Rules, next_job
+from tune.schedule.rungs import Standing, State
 
 RULES = Rules(rungs=(10, 30, 90), reduction=3, finalists=2, early_end=False)
 

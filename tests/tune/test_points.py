@@ -8,8 +8,8 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from models.nets.priors import prior_of
-from tune.points import next_point
-from tune.samplers import sampler
+from tune.drawing.points import next_point
+from tune.drawing.samplers import sampler
 from tune.settings import SearchSettings
 from tune.space import define
 

@@ -17,8 +17,8 @@ from models.nets.catalog import MODELS
 from models.nets.families import build
 from models.nets.priors import OTHER, PRIORS, prior_of
 from pipelines.errors import SettingsError
-from tune.prior_draws import centre, draw_from_prior, results_of, weight
-from tune.samplers import sampler
+from tune.drawing.prior_draws import centre, draw_from_prior, results_of, weight
+from tune.drawing.samplers import sampler
 from tune.settings import SearchSettings
 from tune.space import define
 

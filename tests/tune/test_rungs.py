@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tune.rungs import Standing, State, agree, ceiling, finalists, levels, noise, promotable
+from tune.schedule.rungs import Standing, State, agree, ceiling, finalists, levels, noise, promotable
 
 RUNGS = levels(10, 3, 270)
 

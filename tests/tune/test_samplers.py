@@ -7,7 +7,7 @@ from typing import Any
 import optuna
 import pytest
 
-from tune.samplers import sampler
+from tune.drawing.samplers import sampler
 from tune.settings import SearchSettings
 from tune.space import define
 

@@ -12,15 +12,16 @@ from optuna.exceptions import ExperimentalWarning
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from tune.next_job import Rules
-from tune.points import next_point
-from tune.record import Record
-from tune.samplers import sampler
-from tune.scheduler import PauseAndPromote
-from tune.searcher import NUMBER, PARAMETERS, TO_END, StudySearcher
+from tune.drawing.points import next_point
+from tune.drawing.samplers import sampler
+from tune.schedule.next_job import Rules
+from tune.schedule.record import Record
+from tune.schedule.scheduler import PauseAndPromote
+from tune.schedule.searcher import StudySearcher
 from tune.settings import Scheduler, SearchSettings
 from tune.space import define
 from tune.study import TrialRow, open_storage, open_study
+from tune.trials.job import NUMBER, PARAMETERS, TO_END
 
 ALL = Rules(rungs=(90,))
 RUNGS = Rules(rungs=(10, 30, 90), reduction=3, finalists=1, early_end=False)

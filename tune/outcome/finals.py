@@ -20,9 +20,9 @@ from pipelines.cluster import own_errors
 from pipelines.errors import LandsweepError
 from pipelines.feeding.shared import Feed
 from pipelines.files import write_whole
-from tune.checkpoints import best_bundle, drop_states, trial_folder
 from tune.settings import SearchSettings
 from tune.study import FINALS, TRIALS, Finalist, Study
+from tune.trials.checkpoints import best_bundle, drop_states, trial_folder
 
 Tell = Callable[[str], None]
 
@@ -106,7 +106,7 @@ def _run(settings: SearchSettings, data: Feed, end: int, number: int, parameters
     """A task: one finalist with one seed, from its last state."""
     import torch
 
-    from tune.fitting import Course, TrialFit
+    from tune.trials.fitting import Course, TrialFit
 
     own = settings.train_settings(parameters).model_copy(update={"seed": seed})
     torch.set_num_threads(own.threads or 1)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tune.checkpoints import drop_states, remove, trial_folder
-from tune.rungs import Standing
+from tune.schedule.rungs import Standing
+from tune.trials.checkpoints import drop_states, remove, trial_folder
 
 _ENDED = ("complete", "pruned", "failed")
 

@@ -19,17 +19,15 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from tune.next_job import Job, Rules, next_job
-from tune.points import next_point
-from tune.record import Record
+from tune.drawing.points import next_point
+from tune.schedule.next_job import Job, Rules, next_job
+from tune.schedule.record import Record
+from tune.schedule.sweep import surplus, sweep
 from tune.space import define
 from tune.study import TRIALS
-from tune.sweep import surplus, sweep
+from tune.trials.job import NUMBER, PARAMETERS, TO_END
 
 Asked = Callable[[], bool]
-
-NUMBER, PARAMETERS, TO_END = "number", "parameters", "to_end"
-"""What a job is told: its trial's number and parameters, and whether it goes to the end."""
 
 _NO_WORD = "the worker ended without a word"
 

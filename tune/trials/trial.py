@@ -13,11 +13,11 @@ from ray import tune as raytune
 
 from pipelines.errors import LandsweepError, TrainingError
 from pipelines.feeding.shared import Feed
-from tune.checkpoints import trial_folder
-from tune.fitting import Course, TrialFit
-from tune.searcher import NUMBER, PARAMETERS
 from tune.settings import SearchSettings
 from tune.study import TRIALS
+from tune.trials.checkpoints import trial_folder
+from tune.trials.fitting import Course, TrialFit
+from tune.trials.job import NUMBER, PARAMETERS
 
 _SMALLER = 2  # times as many parts of a batch, where a step did not fit into memory
 _MOST_PARTS = 8

@@ -21,10 +21,10 @@ from models.report.epoch_table import TABLE, write_epochs
 from pipelines.cluster import own_errors
 from pipelines.errors import StudyError, TrainingError
 from pipelines.pixels.patch import read_stack
-from tune.checkpoints import best_bundle, trial_folder
-from tune.finals import bundle_of
+from tune.outcome.finals import bundle_of
 from tune.settings import SearchSettings
 from tune.study import BEST, TRIALS, Finalist, Study, TrialRow
+from tune.trials.checkpoints import best_bundle, trial_folder
 
 Tell = Callable[[str], None]
 

@@ -92,8 +92,7 @@ def _shares(trials: Sequence[FrozenTrial]) -> dict[str, float]:
         return {}
     study = optuna.create_study(direction="maximize")
     for trial, value in zip(trials, values, strict=True):
-        kept = {"params": trial.params, "distributions": trial.distributions}
-        study.add_trial(create_trial(**kept, value=value))
+        study.add_trial(create_trial(params=trial.params, distributions=trial.distributions, value=value))
     try:
         found = optuna.importance.get_param_importances(
             study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0)

@@ -15,8 +15,8 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from tune.history import MOST_POINTS, earlier
-from tune.prior_draws import centre, draw_from_prior
+from tune.drawing.history import MOST_POINTS, earlier
+from tune.drawing.prior_draws import centre, draw_from_prior
 from tune.settings import SearchSettings
 from tune.space import settled
 from tune.study import FROM

@@ -17,9 +17,10 @@ from ray.tune.schedulers import (
     TrialScheduler,
 )
 
-from tune.next_job import next_job
-from tune.searcher import NUMBER, TO_END, StudySearcher
+from tune.schedule.next_job import next_job
+from tune.schedule.searcher import StudySearcher
 from tune.settings import SearchSettings
+from tune.trials.job import NUMBER, TO_END
 
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial

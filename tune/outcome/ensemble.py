@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 
 from pipelines.feeding.shared import Feed
-from tune.checkpoints import best_bundle, trial_folder
+from tune.outcome.winner import Tell, where_trials_run
 from tune.settings import SearchSettings
 from tune.study import ENSEMBLE, FINALS, TRIALS, Study
-from tune.winner import Tell, where_trials_run
+from tune.trials.checkpoints import best_bundle, trial_folder
 
 
 def keep_ensemble(settings: SearchSettings, study: Study, data: Feed, tell: Callable[[str], None]) -> None:
@@ -57,9 +57,8 @@ def _write(settings: SearchSettings, sources: list[Path], data: Feed, tell: Tell
         tell(f"Ensemble: no mean of the {len(sources)} kept bundles is better than the best one.")
         return
     gain = ", ".join(f"{value:+.3f} on {split}" for split, value in built.said["gain"].items())
-    tell(
-        f"Ensemble of {len(built.config.members)}: {settings.metric} {gain}, beside the best of them. {_cost(built.said)}"
-    )
+    size = len(built.config.members)
+    tell(f"Ensemble of {size}: {settings.metric} {gain}, beside the best of them. {_cost(built.said)}")
     tell(f"It is kept in {settings.folder / ENSEMBLE}, a bundle like any other.")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tune.rungs import Standing, ceiling, finalists, promotable
+from tune.schedule.rungs import Standing, ceiling, finalists, promotable
 
 
 @dataclass(frozen=True)

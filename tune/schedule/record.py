@@ -20,7 +20,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from tune.rungs import Standing, State
+from tune.schedule.rungs import Standing, State
 from tune.settings import SearchSettings
 from tune.study import CURVES, FROM, PAUSED, REASON, SECONDS
 

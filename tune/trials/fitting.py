@@ -29,7 +29,7 @@ from pipelines.bands import parse_bands
 from pipelines.dataset.manifest import Manifest
 from pipelines.feeding.rows import Rows
 from pipelines.feeding.shared import Feed
-from tune.checkpoints import best_path, drop_older, last_state, state_path
+from tune.trials.checkpoints import best_path, drop_older, last_state, state_path
 
 Report = Callable[[dict[str, Any]], None]
 

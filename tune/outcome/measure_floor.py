@@ -1,14 +1,19 @@
-"""The measuring of the floor: regressions on what needs no training.
+"""What a search has to beat, measured before its first trial: regressions on what needs no training.
 
-Flows in: a search's settings and its data. Flows out: a `FloorRow` after the other.
+Flows in: a search's settings, and the data that its trials will see. Flows out: a row for a logistic regression on each
+band's mean and deviation, and one for a probe of each pretrained net that the space names; kept in the study's folder,
+and measured again only where the dataset or the question is another.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,11 +31,54 @@ from pipelines.errors import LandsweepError
 from pipelines.feeding.epoch_order import ALL, Plan
 from pipelines.feeding.rows import Chunk, Rows
 from pipelines.feeding.shared import Feed
-from tune.floor import FloorRow
+from pipelines.files import write_whole
+from tune.outcome.floor import FLOOR, FloorRow, Kept, kept_floor
 from tune.settings import SearchSettings
 
 Found = dict[str, float | None]
 """Split to the metric."""
+
+
+MOST = 8192
+"""Patches of a split that are used, at most: what means and deviations say is said by fewer."""
+
+Tell = Callable[[str], None]
+
+
+def floor(
+    settings: SearchSettings,
+    data: Feed,
+    folder: Path,
+    tell: Tell = lambda _: None,
+    *,
+    splits: Sequence[str] = ("validation",),
+    most: int = MOST,
+) -> list[FloorRow]:
+    """The rows, best on validation first; read from the study's folder where they stand there already.
+
+    Args:
+        settings: of the search.
+        data: the training split and all of `splits`, with the bands of all trials.
+        folder: of the study.
+        tell: gets a line for each row that is measured.
+        splits: what to score, validation among them; thresholds, where the metric needs some, are fitted there.
+        most: patches of a split that are used.
+
+    Raises:
+        ShardError, BandError, ServiceError: see `Feed.get`.
+        StorageError: the disk is full.
+    """
+    question = _question(settings, data, most)
+    kept = kept_floor(folder)
+    if kept and kept.question == question and set(splits) <= set(kept.splits):
+        return kept.rows
+    rows = []
+    for row in measure(settings, data, splits, most):
+        tell(f"To beat: {settings.metric} of {row}.")
+        rows.append(row)
+    rows.sort(key=lambda row: -row.values.get("validation", -1.0))
+    write_whole(folder / FLOOR, Kept(question=question, splits=list(splits), rows=rows).model_dump_json(indent=1))
+    return rows
 
 
 def measure(settings: SearchSettings, data: Feed, splits: Sequence[str], most: int) -> Iterator[FloorRow]:
@@ -139,3 +187,12 @@ class _Some:
         for step in range(plan.skip, plan.steps(len(order), batch_size)):
             start = step * batch_size
             yield self.take(np.sort(plan.mine(order[start : start + plan.size(step, len(order), batch_size)])))
+
+
+def _question(settings: SearchSettings, data: Feed, most: int) -> str:
+    """Hash of all that the rows depend on."""
+    space = settings.space
+    asked = {"data": data.manifest.hash, "metric": settings.metric, "beta": settings.beta, "most": most}
+    asked |= {"bands": space.bands, "seed": settings.seed}
+    asked |= {"model": space.model, "pretrained": space.pretrained} if any(space.pretrained) else {}
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()

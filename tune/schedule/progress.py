@@ -15,9 +15,9 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from tune.record import Record
-from tune.rungs import Standing
-from tune.searcher import NUMBER
+from tune.schedule.record import Record
+from tune.schedule.rungs import Standing
+from tune.trials.job import NUMBER
 
 _SHOWN = 12
 _ORDER = ("running", "paused", "complete", "pruned", "failed")

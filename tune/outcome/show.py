@@ -9,10 +9,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-from tune.cost import cost
-from tune.floor import read_floor
-from tune.importance import importances, interactions
-from tune.repeat import repeat_command
+from tune.outcome.cost import cost
+from tune.outcome.floor import read_floor
+from tune.outcome.importance import importances, interactions
+from tune.outcome.repeat import repeat_command
 from tune.study import ENSEMBLE, Study, open_study
 
 TABLES = ("floor", "finals", "importances", "interactions")

@@ -1,0 +1,9 @@
+"""What a job is told, by name: a trial of the study, from where it stands to its next rung or its end.
+
+Flows in: nothing. Flows out: the words that the searcher writes and the worker reads.
+"""
+
+from __future__ import annotations
+
+NUMBER, PARAMETERS, TO_END = "number", "parameters", "to_end"
+"""Number and parameters of its trial, and whether it goes to the end whatever the rungs say."""
