@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import product
+from typing import TYPE_CHECKING
 
 import optuna
 from rich.console import Console
@@ -21,7 +22,6 @@ from pipelines.bands import parse_bands
 from pipelines.cluster import ray_cluster
 from pipelines.dataset.manifest import Manifest, open_dataset
 from pipelines.errors import SettingsError, StudyError
-from pipelines.feeding.shared import Feed, feed
 from pipelines.files import exclusive, write_whole
 from pipelines.location import locate
 from tune.drawing.history import earlier
@@ -30,16 +30,19 @@ from tune.outcome.ensemble import keep_ensemble
 from tune.outcome.finals import play_finals
 from tune.outcome.measure_floor import floor
 from tune.outcome.winner import SPLITS, keep_winner
-from tune.schedule.budget import Budget, stopping
 from tune.schedule.next_job import Rules
 from tune.schedule.record import Record
 from tune.schedule.rungs import levels
-from tune.schedule.searcher import StudySearcher
 from tune.schedule.sweep import sweep
 from tune.settings import SearchSettings
 from tune.space import distributions
 from tune.study import FROM, RUNGS, SETTINGS, TRIALS, WINNERS, Study, open_storage, open_study
 from tune.trials.checkpoints import remove
+
+if TYPE_CHECKING:
+    from pipelines.feeding.shared import Feed
+    from tune.schedule.budget import Budget
+    from tune.schedule.searcher import StudySearcher
 
 _STOPPING = "Stopping. Trials under way go on from their checkpoints when the search is resumed."
 JOBS = "jobs"
@@ -81,6 +84,9 @@ def run_search(
         _take_over(settings, held, tell)
         record = Record(settings, storage, sampler(settings, len(held.trials)))
         with ray_cluster():
+            from pipelines.feeding.shared import feed
+            from tune.schedule.budget import Budget, stopping
+
             _check_resources(settings)
             data = feed(settings.data, SPLITS, bands, settings.feed)
             floor(settings, data, folder, tell)
@@ -186,6 +192,8 @@ def _check(settings: SearchSettings, manifest: Manifest) -> tuple[str, ...]:
 
 def _tune(record: Record, data: Feed, rungs: tuple[int, ...], budget: Budget, console: Console) -> None:
     """Run what is left to do of a search, to its end or to the end of its time."""
+    from tune.schedule.searcher import StudySearcher
+
     settings = record.settings
     wanted = settings.scheduler
     owed = settings.trials - sum(each.state != "failed" for each in record.standings())
