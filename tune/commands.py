@@ -38,13 +38,24 @@ def mount(app: typer.Typer, enter: Enter) -> None:
 
 
 def _init(file: Path, data: Annotated[str, typer.Option(help="dataset folder, or its URL")] = "shards") -> None:
-    """Write a search file with every setting and its meaning, to be edited."""
-    from pipelines.errors import SettingsError
+    """Write a search file with every setting and its meaning, to be edited; sized to the dataset, if it is there."""
+    from pipelines.dataset.manifest import MANIFEST, open_dataset
+    from pipelines.errors import ServiceError, SettingsError
     from pipelines.files import write_whole
+    from pipelines.location import locate, reach
+    from tune.template import sized, template
 
     if file.exists():
         raise SettingsError("file exists already", where=str(file), hint="Choose another name.")
-    write_whole(file, SearchSettings.parse({"name": file.stem, "data": data}, where=str(file)).dump_yaml())
+    folder, manifest = locate(data), None
+    try:
+        reach(folder)
+        if (folder / MANIFEST).is_file():
+            manifest = open_dataset(data)
+            tell(f"Sized to {manifest.rows('train'):,} training patches of {len(manifest.band_names)} bands.")
+    except ServiceError as error:
+        tell(f"Not sized to the dataset: {error}")
+    write_whole(file, template(sized(file.stem, data, manifest, where=str(file))))
     tell(f"Wrote {file}. Run it with: landsweep search run {file}")
 
 

@@ -5,7 +5,7 @@ Flows in: `space` of a search file. Flows out: one frozen `Space`, of which `tun
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Annotated, Any, Literal, Self
 
@@ -150,6 +150,18 @@ class Space(Settings):
         drawn: dict[str, list[Any]] = {"model": self.model, "bands": self.bands, "batch_size": self.batch_size}
         drawn |= {name: each for name in ("loss", "ema", "schedule") if (each := getattr(self, name))}
         return drawn | ({"pretrained": self.pretrained} if self.pretrained != [""] else {})
+
+    def weights(self, model: str) -> list[str]:
+        """What a model may start from."""
+        return self.models.get(model, ModelRanges()).pretrained or self.pretrained
+
+    def with_weights(self, change: Callable[[str], str]) -> Self:
+        """The same space with every name of weights changed, such as to a whole path."""
+        of_models = {
+            name: own.model_copy(update={"pretrained": [*map(change, own.pretrained)]} if own.pretrained else {})
+            for name, own in self.models.items()
+        }
+        return self.model_copy(update={"pretrained": [*map(change, self.pretrained)], "models": of_models})
 
     @model_validator(mode="before")
     @classmethod

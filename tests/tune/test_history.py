@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,10 @@ POINT: dict[str, Any] = {
 }
 
 
-def search(folder: Path, name: str = "new", **more: Any) -> SearchSettings:
+def search(folder: Path, name: str = "new", after: Sequence[str] = (), **more: Any) -> SearchSettings:
     """A search whose studies lie in a folder."""
-    plain = {"name": name, "data": str(folder / "shards"), "experiments": folder, "space": SPACE}
-    return SearchSettings.parse(plain | more)
+    plain = {"name": name, "data": str(folder / "shards"), "experiments": folder, "from": [*after]}
+    return SearchSettings.parse(plain | {"space": SPACE} | more)
 
 
 def study_with(settings: SearchSettings, *trials: tuple[dict[str, Any], float | None, str]) -> None:
@@ -60,7 +61,7 @@ def test_trials_are_known_from_the_start(tmp_path: Path) -> None:
         ({"learning_rate": 3e-3}, 0.9, "failed"),
         ({"learning_rate": 4e-3}, None, "running"),
     )
-    found = earlier_trials(search(tmp_path, **{"from": ["old"]}))
+    found = earlier_trials(search(tmp_path, after=["old"]))
     assert [(each.state.name, each.params, each.user_attrs) for each in found] == [
         ("COMPLETE", POINT, {FROM: "old 0"}),
         ("PRUNED", POINT | {"learning_rate": 2e-3}, {FROM: "old 1"}),
@@ -72,7 +73,9 @@ def test_trials_are_known_from_the_start(tmp_path: Path) -> None:
 
 
 def test_trials_are_placed_by_what_they_were(tmp_path: Path) -> None:
-    space = {"model": {"landnet": {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}, "resnet18": {}}}
+    space: dict[str, Any] = {
+        "model": {"landnet": {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}, "resnet18": {}}
+    }
     space |= {"bands": ["rgb", "all"], "dropout": {"low": 0, "high": 0.5}, "augment": {"low": 0, "high": 1}}
     today = search(tmp_path, space=space | {"loss": {"focal": {"gamma": {"low": 1, "high": 4}}}})
     then = search(tmp_path, "old", dropout=0.2, loss={"name": "focal", "gamma": 3})
@@ -80,7 +83,13 @@ def test_trials_are_placed_by_what_they_were(tmp_path: Path) -> None:
         "model": "landnet", "bands": "all", "batch_size": 16, "loss": "focal", "landnet.learning_rate": 1e-3,
         "weight_decay": 0.01, "dropout": 0.2, "augment": 0.0, "focal.gamma": 3.0,
     }  # fmt: skip
-    strange = [{"gamma": 1}, {"model": "vit"}, {"bands": "rgb-nir"}, {"batch_size": 17}, {"learning_rate": 0.02}]
+    strange: list[dict[str, Any]] = [
+        {"gamma": 1},
+        {"model": "vit"},
+        {"bands": "rgb-nir"},
+        {"batch_size": 17},
+        {"learning_rate": 0.02},
+    ]
     assert [placed(today, then, POINT | each) for each in strange] == [None] * 5
     assert placed(today, search(tmp_path, "old", loss={"name": "focal"}), POINT) is None, "no dropout is said"
     assert placed(today, search(tmp_path, "old", dropout=0.2), POINT) is None, "of another loss"
@@ -91,7 +100,7 @@ def test_trials_are_placed_by_what_they_were(tmp_path: Path) -> None:
 def test_every_point_lies_in_todays_space(tmp_path: Path) -> None:
     study_with(search(tmp_path, "old"), ({}, 0.7, "complete"), ({"learning_rate": 4e-3}, 0.8, "complete"))
     narrow = SPACE | {"learning_rate": {"low": 5e-4, "high": 2e-3, "log": True}}
-    found = earlier(search(tmp_path, space=narrow, **{"from": ["old"]}))
+    found = earlier(search(tmp_path, space=narrow, after=["old"]))
     assert [each.params for each in found.trials] == [POINT] == found.points
     assert dict(found.left_out) == {"outside of today's space": 1}
     assert found.trials[0].distributions["learning_rate"].high == 2e-3  # type: ignore[attr-defined]
@@ -100,14 +109,14 @@ def test_every_point_lies_in_todays_space(tmp_path: Path) -> None:
 def test_values_of_other_data_or_epochs_say_points_alone(tmp_path: Path) -> None:
     study_with(search(tmp_path, "other", data=str(tmp_path / "more")), ({}, 0.7, "complete"))
     study_with(search(tmp_path, "short", epochs=2), ({}, 0.7, "complete"))
-    found = earlier(search(tmp_path, **{"from": ["other", "short"]}))
+    found = earlier(search(tmp_path, after=["other", "short"]))
     assert (found.trials, found.points, found.incomparable) == ([], [POINT], ["other", "short"])
 
 
 def test_values_are_todays_metric_where_curves_have_it(tmp_path: Path) -> None:
     study_with(search(tmp_path, "old"), ({}, 0.7, "complete"))
-    assert [each.value for each in earlier_trials(search(tmp_path, metric="f1_macro", **{"from": ["old"]}))] == [0.35]
-    without = earlier(search(tmp_path, metric="lrap", **{"from": ["old"]}))
+    assert [each.value for each in earlier_trials(search(tmp_path, metric="f1_macro", after=["old"]))] == [0.35]
+    without = earlier(search(tmp_path, metric="lrap", after=["old"]))
     assert (without.trials, sum(without.left_out.values())) == ([], 1)
 
 
@@ -119,14 +128,14 @@ def test_points_are_those_that_together_do_best_in_every_study(tmp_path: Path) -
     for name, best, worst in (("a", best_a, best_b), ("b", best_b, best_a)):
         best_two = [(best, 0.9, "complete"), (good, 0.8, "complete")]
         study_with(search(tmp_path, name), *best_two, (worst, 0.0, "complete"), *poor)
-    found = earlier(search(tmp_path, **{"from": ["a", "b"]})).points
+    found = earlier(search(tmp_path, after=["a", "b"])).points
     assert found[0] == POINT | good
     assert [{name: each[name] for name in best_a} for each in found[1:]] in ([best_a, best_b], [best_b, best_a])
 
 
 def test_points_are_tried_after_the_models_and_once(tmp_path: Path) -> None:
     study_with(search(tmp_path, "old"), ({}, 0.7, "complete"), ({"learning_rate": 4e-3}, 0.8, "complete"))
-    settings = search(tmp_path, priors=False, **{"from": ["old"]})
+    settings = search(tmp_path, priors=False, after=["old"])
     study = optuna.create_study(direction="maximize")
     study.add_trials(earlier_trials(settings))
     asked = []
@@ -141,7 +150,7 @@ def test_points_are_tried_after_the_models_and_once(tmp_path: Path) -> None:
 
 def test_studies_that_are_not_there_are_said(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match='no study "odl"'):
-        earlier_trials(search(tmp_path, **{"from": ["odl"]}))
+        earlier_trials(search(tmp_path, after=["odl"]))
     for names in (["new"], ["a", "a"]):
         with pytest.raises(SettingsError, match="from: each is another study, and named once"):
-            search(tmp_path, **{"from": names})
+            search(tmp_path, after=names)

@@ -9,6 +9,7 @@ from typing import Any
 
 import optuna
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution
@@ -105,8 +106,8 @@ def test_over_many_draws_every_parameter_comes_and_no_other(plain: dict[str, Any
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     found: set[str] = set()
     for model in space.model:
-        for loss in (*space.loss, "none"):
-            study.enqueue_trial({"model": model, "loss": loss})
+        for point in [{"loss": loss} for loss in space.loss] or [{}]:
+            study.enqueue_trial({"model": model, **point})
             trial = study.ask()
             define(space)(trial)
             found |= set(trial.params)
@@ -210,3 +211,19 @@ def test_what_may_be_varied_is_what_a_run_has() -> None:
 
 def test_space_can_be_pickled() -> None:
     assert pickle.loads(pickle.dumps(define(Space()))) is not None
+
+
+def test_weights_of_one_model_are_its_own() -> None:
+    space = Space.parse({"model": {"landnet": {"dropout": 0.1}, "resnet18": {"pretrained": ["", "hub"]}}})
+    found = space.with_weights(str.upper)
+    assert [found.weights(name) for name in found.model] == [[""], ["", "HUB"]]
+    assert found.models["landnet"] == space.models["landnet"]
+
+
+def test_the_space_of_the_docs_can_be_read() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "search.md").read_text(encoding="utf-8")
+    blocks = [block for block in page.split("```") if block.lstrip().startswith("space:")]
+    for block in blocks:
+        search = SearchSettings.parse(PLAIN | yaml.safe_load(block))
+        assert {"landnet.drop_path", "focal.gamma", "augment"} <= {*distributions(search.space)}
+    assert blocks

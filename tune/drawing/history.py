@@ -166,8 +166,7 @@ def _across(settings: SearchSettings, studies: Sequence[Sequence[_Found]]) -> li
     of = {each.name: each for each in parameters(settings.space)}
     candidates = [each.point for study in studies for each in study]
     ranks = [[_rank(of, point, study) for study in studies] for point in candidates]
-    best = [1.0] * len(studies)
-    chosen: list[dict[str, Any]] = []
+    best, chosen = [1.0] * len(studies), list[dict[str, Any]]()
     while len(chosen) < max(1, MOST_POINTS * settings.trials) and ranks:
         sums = [sum(map(min, best, row)) for row in ranks]
         place = min(range(len(sums)), key=sums.__getitem__)

@@ -100,8 +100,8 @@ def _by_best(settings: SearchSettings, trial: Mapping[str, Any], best: Mapping[s
         for name, side in sides.items()
         if name in trial and side.sets in around
     ]
-    same = float(trial["model"] == best["model"])
-    return float(math.prod(chances)) * (0.5 * same + 0.5 / len(settings.space.model))
+    same = 0.5 if trial["model"] == best["model"] else 0.0
+    return math.prod(chances) * (same + 0.5 / len(settings.space.model))
 
 
 @dataclass(frozen=True)
