@@ -19,7 +19,7 @@ from models.bundle.config import CONFIG, WEIGHTS, check_bundle, config_text, rea
 from pipelines.errors import BundleError, BusyError, InputError, NotFoundError
 from pipelines.files import exclusive
 from serve.registry import PRODUCTION, Entry, add_bundle, find, list_entries, promote, rollback
-from tests.fakes import write_fresh_bundle
+from tests.fakes import write_fresh_bundle, write_fresh_ensemble
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +50,17 @@ def versions(registry: Path) -> list[tuple[int, bool]]:
 def history(registry: Path) -> list[int]:
     found: list[int] = json.loads((registry / "land" / PRODUCTION).read_text())["history"]
     return found
+
+
+def test_an_ensemble_of_the_same_nets_in_other_shares_is_another_version(shards: Path, tmp_path: Path) -> None:
+    ensemble = write_fresh_ensemble(tmp_path / "ensemble", shards)
+    first, *rest = read_config(ensemble).members
+    shares = [
+        each.model_copy(update={"share": share}) for each, share in zip([first, *rest], (0.5, 0.25, 0.25), strict=True)
+    ]
+    other = variant(ensemble, tmp_path / "other", members=shares)
+    found = [add_bundle(tmp_path / "registry", "land", each).version for each in (ensemble, other, ensemble)]
+    assert found == [1, 2, 1]
 
 
 def test_versions_count_up_and_the_newest_is_served(bundle: Path, other: Path, tmp_path: Path) -> None:

@@ -101,8 +101,8 @@ def test_what_was_saved_is_what_stopped_trials_had_before_them_at_their_own_rate
     def trial(state: TrialState, patches: int, seconds: float, **attributes: Any) -> FrozenTrial:
         curves = [{"patches": patches / 2, "seconds": seconds / 2}, {"patches": patches, "seconds": seconds}]
         kept = {"curves": curves if patches else [], "seconds": seconds} | attributes
-        values = {"value": 0.5} if state == TrialState.COMPLETE else {}
-        return create_trial(state=state, user_attrs=kept, **values)
+        value = 0.5 if state == TrialState.COMPLETE else None
+        return create_trial(state=state, user_attrs=kept, value=value)
 
     found = cost(
         [

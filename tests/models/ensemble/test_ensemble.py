@@ -58,7 +58,12 @@ def trials(data: Streamed, tmp_path_factory: pytest.TempPathFactory) -> list[Pat
     for number, bands in enumerate(BANDS):
         settings = TrainSettings(model="landnet-s", bands=bands, epochs=1, batch_size=12, seed=number)
         names = bands.split(",")
-        given = {"mean": [1000.0] * len(names), "std": [500.0] * len(names), "bands": names, "seed": number}
+        given: dict[str, Any] = {
+            "mean": [1000.0] * len(names),
+            "std": [500.0] * len(names),
+            "bands": names,
+            "seed": number,
+        }
         fit = Fit(create_net("landnet-s", num_classes=2, image_size=SIZE, **given), settings, SIZE, torch.device("cpu"))
         for epoch in fit.epochs(data.get("train", names), data.get("validation", names)):
             assert epoch.number == 1
