@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -178,6 +179,18 @@ def test_the_search_of_the_job_is_one() -> None:
     group = job().spec.cluster.worker_group_specs[0].template.spec.containers[0].resources.limits
     assert search.gpus <= int(group["nvidia.com/gpu"])
     assert search.cpus < int(group["cpu"]), "one is left for reading the data"
+
+
+def test_the_job_that_goes_on_is_made_as_the_page_says() -> None:
+    (edit,) = re.findall(r"\$ sed '(.+)' deploy/rayjob.yaml", (ROOT / "docs" / "cluster.md").read_text())
+    made = subprocess.run(["sed", edit, str(DEPLOY / "rayjob.yaml")], capture_output=True, text=True, check=True).stdout
+    told, resumed = map(parse, yaml.safe_load_all(made))
+    assert isinstance(resumed, RayJob) and isinstance(told, ConfigMap)
+    search = SearchSettings.parse(yaml.safe_load(told.data["search.yaml"]))
+    words = f"python -m landsweep search resume {search.name} --experiments {search.experiments}"
+    assert resumed.spec.entrypoint == words
+    resumed.spec.entrypoint = job().spec.entrypoint
+    assert resumed == job()
 
 
 def test_the_endpoint_is_served_on_loopback_by_an_application_that_there_is() -> None:
