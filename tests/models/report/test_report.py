@@ -34,7 +34,9 @@ from tests.models.seen import fresh
 from tests.small_disk import small_disk
 
 SMALL = made_up(("odd", "third"), 30)
-DECIDED = replace(SMALL, decided=True, thresholds=None, probabilities=SMALL.decisions.astype(np.float32))
+ONE = made_up(("odd",), 30)
+DECIDED = replace(ONE, decided=True, thresholds=None, probabilities=ONE.decisions.astype(np.float32))
+"""Has the fewest figures, for tests of what lies around them."""
 ALL_FIGURES = {f"{FIGURES}/{name}.png" for name in DRAWERS}
 OF_DATA, OF_EPOCHS = f"{FIGURES}/best_and_worst_patches.png", f"{FIGURES}/learning_curves.png"
 
@@ -81,13 +83,24 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Predictions
 def test_the_bundle_beside_predictions_says_of_which_epoch_they_are(
     tmp_path: Path, results: str, bundle: str, epoch: int | None
 ) -> None:
-    file = tmp_path / results / "predictions.npz"
+    assert epoch_beside(predictions_of(tmp_path, results, bundle)) == epoch
+
+
+def predictions_of(run: Path, results: str, bundle: str) -> Path:
+    """A run's folder with predictions in one folder and a bundle of the second epoch in another."""
+    file = run / results / "predictions.npz"
     write_predictions(file, DECIDED)
-    write_epochs(tmp_path / TABLE, [{"epoch": 1, "validation_loss": 0.5}, {"epoch": 2, "validation_loss": 0.6}])
+    write_epochs(run / TABLE, [{"epoch": 1, "validation_loss": 0.5}, {"epoch": 2, "validation_loss": 0.6}])
     config = fresh("landnet-s", 20).config.model_copy(update={"trial": {"epoch": 2}})
-    write_whole(tmp_path / "checkpoints" / bundle / CONFIG, config_text(config))
-    report_on(ReportSettings(predictions=file, out=tmp_path / "out"))
-    assert epoch_beside(file) == epoch
+    write_whole(run / "checkpoints" / bundle / CONFIG, config_text(config))
+    return file
+
+
+@pytest.mark.parametrize(("results", "bundle", "epoch"), [("results_final", "final", 2), ("mine", "best_acc", None)])
+def test_the_epoch_of_predictions_is_marked_in_their_learning_curves(
+    tmp_path: Path, results: str, bundle: str, epoch: int | None
+) -> None:
+    report_on(ReportSettings(predictions=predictions_of(tmp_path, results, bundle), out=tmp_path / "out"))
     assert (tmp_path / "out" / OF_EPOCHS).read_bytes() == png_of(draw_learning(read_epochs(tmp_path / TABLE), epoch))
 
 
@@ -200,13 +213,12 @@ def test_table_of_epochs_comes_back_and_damage_is_refused(tmp_path: Path) -> Non
 )
 def test_a_strange_table_of_epochs_ends_no_report(value: str, drawn: bool, tmp_path: Path) -> None:
     """What is text is not drawn, and what is drawn may be far too large."""
-    run = tmp_path / "run"
-    write_predictions(run / "results" / "p.npz", DECIDED)
     lines = [f'{{"epoch": {epoch}, "validation_loss": {value}, "f1_macro": 0.5}}\n' for epoch in (1, 10**9)]
-    write_whole(run / TABLE, "".join(lines))
-    told = report_on(ReportSettings(predictions=run / "results" / "p.npz", out=tmp_path / "out"))
-    assert OF_EPOCHS in told["files"]
-    columns = shown_columns(read_epochs(run / TABLE))
+    write_whole(tmp_path / TABLE, "".join(lines))
+    epochs = read_epochs(tmp_path / TABLE)
+    found = write_report(tmp_path / "out", DECIDED, epochs=epochs)
+    assert OF_EPOCHS in found.files
+    columns = shown_columns(epochs)
     assert columns["share"] == ["f1_macro"]
     assert ("loss" in columns) is drawn
 
