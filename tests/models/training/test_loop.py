@@ -28,7 +28,7 @@ ONE_ROUNDING = 2 * float(np.finfo(np.float32).eps)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def start(model: str = "landnet", **settings: object) -> Fit:
+def start(model: str = "landnet-s", **settings: object) -> Fit:
     parsed = TrainSettings.parse({"model": model, "epochs": 3, "batch_size": 16, "seed": 3, **settings})
     net = create_net(model, mean=[1000.0], std=[500.0], bands=["B04"], num_classes=2, image_size=24, seed=parsed.seed)
     return Fit(net, parsed, 24, CPU)
@@ -38,7 +38,7 @@ def run(fit: Fit) -> list[EpochResult]:
     return list(fit.epochs(bright_or_dark(64, 0), bright_or_dark(32, 1)))
 
 
-@pytest.mark.parametrize("model", ["landnet", "resnet18"])
+@pytest.mark.parametrize("model", ["landnet-s", "test_resnet"])
 def test_it_learns_what_can_be_learned(model: str) -> None:
     results = run(start(model, epochs=8, learning_rate=3e-3))
     validation = bright_or_dark(32, 1)
@@ -257,7 +257,7 @@ def test_empty_splits_are_refused() -> None:
 
 def test_a_state_of_another_net_or_other_settings_is_refused(tmp_path: Path) -> None:
     save(start(), tmp_path / "state.pt")
-    for other in (start("resnet18"), start(ema=0.9), linear()):
+    for other in (start("test_resnet"), start(ema=0.9), linear()):
         with pytest.raises(TrainingError, match="checkpoint does not fit these settings"):
             load(other, tmp_path / "state.pt")
 
