@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from safetensors.torch import load_file
 
 from models.bundle.config import WEIGHTS
 from models.settings import RunSettings
-from models.training.train import train
+from models.training.run_folder import Run
+from models.training.train import fit_run, train
 from tests.models.events import read_events
 
 ROWS = {"train": 72, "validation": 40, "test": 24}
@@ -33,6 +35,17 @@ class Ears:
 
     def run(self, settings: RunSettings, **more: Any) -> dict[str, Any]:
         return train(settings, progress=lambda *step: self.steps.append(step), tell=self.lines.append, **more)
+
+
+def train_alone(settings: RunSettings, *, resume: bool = False, tell: Callable[[str], None] = lambda _: None) -> None:
+    """Train to the last epoch, and end there as Ctrl-C does: the results take most of a short run's time."""
+
+    def fit(run: Run, **how: Any) -> None:
+        fit_run(run, **how)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, resume=resume, tell=tell, fit=fit)
 
 
 def weights_of(run: Path, name: str = "final") -> dict[str, torch.Tensor]:
