@@ -98,17 +98,28 @@ def _numbered(text: str) -> str:
     return "B8A" if text == "8a" else f"B{int(text):02d}"
 
 
+def landsats_own(band: str, names: Sequence[str]) -> str:
+    """What a Landsat, if the names are one's, calls the band: `SR_B7`, for B12 of OLI; "" for any other set."""
+    sensor = _sensor_of(set(_numbers(names).values()))
+    return next((f"SR_B{number}" for number, meant in sensor.items() if meant == band), "")
+
+
 def _landsat_of(names: Sequence[str]) -> dict[str, str]:
-    """Names such as `SR_B4` to bands: TM and ETM+ have no sixth, and OLI's sixth is what its set is told by."""
-    numbers = {name: int(found[1]) for name in names if (found := _LANDSAT.fullmatch(_plain(name)))}
-    there = set(numbers.values())
-    if 6 in there:
-        sensor = OLI
-    elif there >= {5, 7}:
-        sensor = TM
-    else:
-        return {}
-    return {name: sensor[number] for name, number in numbers.items()}
+    """Names such as `SR_B4` to bands."""
+    numbers = _numbers(names)
+    sensor = _sensor_of(set(numbers.values()))
+    return {name: sensor[number] for name, number in numbers.items()} if sensor else {}
+
+
+def _numbers(names: Sequence[str]) -> dict[str, int]:
+    return {name: int(found[1]) for name in names if (found := _LANDSAT.fullmatch(_plain(name)))}
+
+
+def _sensor_of(numbers: set[int]) -> dict[int, str]:
+    """TM and ETM+ have no sixth, and OLI's sixth is what its set is told by; empty where nothing tells."""
+    if 6 in numbers:
+        return OLI
+    return TM if numbers >= {5, 7} else {}
 
 
 def _plain(name: str) -> str:

@@ -103,7 +103,9 @@ def _check_free(out: Location, resume: bool) -> None:
     if RECORDS not in there:
         raise ShardError("folder is not empty", where=str(out), hint="Choose another.")
     with _lock(out):
-        raise ShardError("folder is not empty", where=str(out), hint="Choose another, or go on with --resume.")
+        if there != {RECORDS}:
+            raise ShardError("folder is not empty", where=str(out), hint="Choose another, or go on with --resume.")
+        (out / RECORDS / _PLAN).unlink(missing_ok=True)  # of one that ended before it had packed anything
 
 
 def plan_of(settings: IngestSettings, catalogue: Catalogue) -> Manifest:

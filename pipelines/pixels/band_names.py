@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from pipelines.bands import ALL_BANDS, EUROSAT_ORDER, LEVEL_1C, SENTINEL2, listed
 from pipelines.errors import BandError, PatchError, shown
-from pipelines.spellings import canonical, canonical_names, only_numbered
+from pipelines.spellings import canonical, canonical_names, landsats_own, only_numbered
 
 _NINTH = "B8A is the ninth here; EuroSAT's tool writes it last"
 _LONGEST, _MOST = 40, 220
@@ -101,8 +101,10 @@ def _meanings(called: Sequence[str]) -> list[str | None]:
 
 def _missing(called: list[str], missing: Sequence[str]) -> PatchError:
     have = _listed([name or "no name" for name in called])
+    theirs = [(name, landsats_own(name, called)) for name in missing]
+    needed = _listed([f"{name} ({own})" if own else name for name, own in theirs])
     return PatchError(
-        f"file has {len(called)} bands ({have}); the model needs {_listed(missing)} too",
+        f"file has {len(called)} bands ({have}); the model needs {needed} too",
         hint="Export these too; or if they are there by other names, name the file's bands in file order in ?bands=.",
     )
 

@@ -12,7 +12,7 @@ decides.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.errors import PatchError
-from pipelines.pixels.meaning import Known
+from pipelines.pixels.meaning import Known, Line
 
 BASELINE_OFFSET = 1000
 """What processing baseline 04.00 (January 2022) added to Sentinel-2's numbers, so that dark pixels are not cut off
@@ -36,13 +36,21 @@ _ALIKE = math.log(1.9)
 _ENOUGH = 6  # bands, of which those of no kind of surface are all bright or dark alike
 _BANDS_ALIKE = 0.8  # of the bands, whose factors must lie so close together
 _ROUGHLY = 2.7  # what a usual factor may be off by: one patch is darker than the mean, another brighter
-_FACTORS = {1e4: "reflectance from 0 to 1", 1e2: "percent", 1e4 / 255: "8 bits", 1e-4: "reflectance × 100 million"}
+_WAYS = {
+    "reflectance from 0 to 1": Line(),
+    "percent": Line(1e-2),
+    "8 bits": Line(1 / 255),
+    "reflectance × 10,000": Line(1e-4),
+    "surface reflectance of Landsat's Collection 2": Line(2.75e-5, -0.2),
+    "reflectance × 100 million": Line(1e-8),
+}
+"""How people write reflectance, and what has to be done to it."""
 
 
 @dataclass(frozen=True)
 class _Band:
     """One band: the median and least number that came; quantiles of those that were expected; and the median's
-    reflectance, where it is one."""
+    reflectance, where it is one, and that which was expected."""
 
     median: float
     least: float
@@ -51,6 +59,7 @@ class _Band:
     bright: float
     high: float
     reflectance: float | None
+    usual: float | None
 
     @property
     def bright_as_the_earth(self) -> bool:
@@ -78,13 +87,13 @@ def judge(pixels: Mapping[str, NDArray[Any]], known: Mapping[str, Known]) -> lis
     Raises:
         PatchError: the model was not trained on anything like it.
     """
-    _check_reflectance(pixels, known)
     bands = {name: _band(pixels[name], known[name]) for name in pixels if known[name].quantiles}
+    factors = _factors(bands)
+    if bands and _impossible(bands, factors):
+        raise _refusal(bands, factors, {known[name].line for name in bands})
+    _check_reflectance(pixels, known)
     if not bands:
         return _bright(pixels, known)
-    factors = _factors(bands)
-    if _impossible(bands, factors):
-        raise _refusal(bands, factors)
     notes = _bright(pixels, known)
     outside = [name for name, band in bands.items() if band.outside]
     if 2 * len(outside) >= len(bands) and not notes:
@@ -102,8 +111,8 @@ def _band(numbers: NDArray[Any], known: Known) -> _Band:
     there = numbers[~np.isnan(numbers)] if numbers.dtype.kind == "f" else numbers
     low, middle, bright, high = (known.quantiles[name] for name in ("0.1", "50", "99", "99.9"))
     median = float(np.median(there))
-    reflectance = _unit(median, known) if known.unit == "reflectance" else None
-    return _Band(median, float(there.min()), low, middle, bright, max(high, low + 1e-9), reflectance)
+    units = [known.line.of(number) for number in (median, middle)] if known.unit == "reflectance" else (None, None)
+    return _Band(median, float(there.min()), low, middle, bright, max(high, low + 1e-9), *units)
 
 
 def _factors(bands: Mapping[str, _Band]) -> NDArray[np.float64] | None:
@@ -129,18 +138,42 @@ def _impossible(bands: Mapping[str, _Band], factors: NDArray[np.float64] | None)
     return bool(alike) and (middle < _TOO_DARK or (middle > _TOO_BRIGHT and bright))
 
 
-def _refusal(bands: Mapping[str, _Band], factors: NDArray[np.float64] | None) -> PatchError:
+def _refusal(bands: Mapping[str, _Band], factors: NDArray[np.float64] | None, lines: Set[Line]) -> PatchError:
+    """What to raise, with the way in which the numbers seem to be written, else with how far they are off.
+
+    Args:
+        lines: what the model's own numbers mean.
+    """
     came = float(np.median([band.median for band in bands.values()]))
     expected = float(np.median([band.middle for band in bands.values()]))
     what = f"pixels are around {_number(came)}, and the model was trained on numbers around {_number(expected)}"
+    way = min(_WAYS, key=lambda each: _away(bands, _WAYS[each]))
+    if len(lines) == 1 and _away(bands, _WAYS[way]) <= math.log(_ROUGHLY):
+        (mine,) = lines
+        return PatchError(f"{what}: they seem to be {way}", hint=_how_to_mend(_WAYS[way], mine))
     if factors is None:
         return PatchError(what, hint="Send what it was trained on, and declare the scale and offset of its numbers.")
-    factor = 1 / float(np.median(factors))
-    usual = min(_FACTORS, key=lambda each: abs(math.log(each / factor)))
-    if abs(math.log(usual / factor)) > math.log(_ROUGHLY):
-        return PatchError(f"{what}: {_times(factor)}", hint="Mend their scale, or declare it in the file.")
-    hint = f"Multiply them by {_number(usual)}, or declare their scale in the file."
-    return PatchError(f"{what}: they seem to be {_FACTORS[usual]}", hint=hint)
+    if not any(line.offset for line in lines):  # with one, no factor is right
+        what += f": {_times(1 / float(np.median(factors)))}"
+    return PatchError(what, hint="Mend their scale, or declare it in the file.")
+
+
+def _away(bands: Mapping[str, _Band], way: Line) -> float:
+    """Logarithm of how far numbers that are written in a way would be from the reflectance that was expected."""
+    pairs = [(way.of(band.median), band.usual or 0.0) for band in bands.values()]
+    return float(np.median([abs(math.log(one / other)) if one > 0 < other else math.inf for one, other in pairs]))
+
+
+def _how_to_mend(theirs: Line, mine: Line) -> str:
+    """What to do to numbers of one meaning, for a model whose numbers have another. Scale 1 cannot be declared: it is
+    what files have that say nothing."""
+    declare = f"eclare {theirs} in the file." if theirs != Line() else ""
+    if theirs.offset or mine.offset:
+        sign = "-" if mine.offset > 0 else "+"
+        return f"D{declare}" if declare else f"Make them (number {sign} {abs(mine.offset):g}) / {mine.scale:g}."
+    factor = theirs.scale / mine.scale
+    how = f"Multiply them by {_number(factor)}" if factor > 1 else f"Divide them by {_number(1 / factor)}"
+    return f"{how}, or d{declare}" if declare else f"{how}."
 
 
 def _times(factor: float) -> str:
@@ -154,7 +187,7 @@ def _number(value: float) -> str:
 def _check_reflectance(pixels: Mapping[str, NDArray[Any]], known: Mapping[str, Known]) -> None:
     """Raise a PatchError where a band is brighter than anything that the sun shines on."""
     for name, numbers in pixels.items():
-        if known[name].unit == "reflectance" and _unit(float(np.nanmedian(numbers)), known[name]) > SENSELESS:
+        if known[name].unit == "reflectance" and known[name].line.of(float(np.nanmedian(numbers))) > SENSELESS:
             raise PatchError(
                 "pixels are far above any reflectance",
                 where=name,
@@ -164,14 +197,10 @@ def _check_reflectance(pixels: Mapping[str, NDArray[Any]], known: Mapping[str, K
 
 def _bright(pixels: Mapping[str, NDArray[Any]], known: Mapping[str, Known]) -> list[str]:
     return [
-        f"{name} has pixels of {_unit(top, known[name]):.1f} reflectance: cloud, snow or an error?"
+        f"{name} has pixels of {known[name].line.of(top):.1f} reflectance: cloud, snow or an error?"
         for name, numbers in pixels.items()
-        if known[name].unit == "reflectance" and _unit(top := float(np.nanmax(numbers)), known[name]) > BRIGHT
+        if known[name].unit == "reflectance" and known[name].line.of(top := float(np.nanmax(numbers))) > BRIGHT
     ]
-
-
-def _unit(number: float, known: Known) -> float:
-    return number * known.scale + known.offset
 
 
 def _lifted(bands: Mapping[str, _Band]) -> bool:

@@ -42,6 +42,10 @@ class Line:
         sign = "+" if self.offset > 0 else "−"
         return f"× {self.scale:g}" + (f" {sign} {abs(self.offset):g}" if self.offset else "")
 
+    def of(self, number: float) -> float:
+        """What a number means."""
+        return number * self.scale + self.offset
+
     def __str__(self) -> str:
         return f"scale {self.scale:g}" + (f" and offset {self.offset:g}" if self.offset else "")
 

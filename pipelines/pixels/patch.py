@@ -77,7 +77,7 @@ def read_stack(
         if size is not None and source.shape != (size, size):
             raise PatchError(
                 f"image is {source.width}×{source.height} px, the model takes {size}×{size} px",
-                hint=f"Cut the image into patches of {size}×{size} px at 10 m.",
+                hint=f"Cut the image into patches of {size}×{size} px.",
             )
         kind: str = source.dtypes[0]  # by GDAL's name: of some, such as complex_int16, NumPy has no type
         if "complex" in kind:

@@ -23,13 +23,14 @@ _SIGNATURES = {
     b"<VRTDataset": "a VRT, which may point anywhere",
     b"<": "an XML or HTML document",
     b"\x89HDF": "an HDF5 file",
+    **dict.fromkeys((b"II*", b"MM*"), "a TIFF without its zero bytes, as curl's -d sends it (--data-binary sends all)"),
 }
 
 _WIDTH, _HEIGHT, _BITS, _BANDS, _STRIP_HEIGHT, _BLOCK_WIDTH, _BLOCK_HEIGHT = 256, 257, 258, 277, 278, 322, 323
 _CHECKED = (_WIDTH, _HEIGHT, _BITS, _BANDS, _STRIP_HEIGHT, _BLOCK_WIDTH, _BLOCK_HEIGHT)
 _VALUE_FORMATS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-_EXPORT_HINT = "Export the patch as a GeoTIFF with its bands at 10 m."
+_EXPORT_HINT = "Export the patch as a GeoTIFF with all its bands on one grid."
 
 
 @dataclass(frozen=True)

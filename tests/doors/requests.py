@@ -53,6 +53,9 @@ REQUESTS: dict[str, BadRequest] = {
     "png": other("a PNG picture", png(), "image/png"),
     "pdf as bytes": other("a PDF document", b"%PDF-1.7 ...", "application/octet-stream"),
     "npy without a type": other("a NumPy array", b"\x93NUMPY\x01\x00", None),
+    "curl -d": other(
+        "(--data-binary sends all)", stack().translate(None, b"\0\r\n"), "application/x-www-form-urlencoded"
+    ),
     "mixed parts": other("a text file", FILE + b"hello" + END, "multipart/mixed; boundary=x"),
     "a book for a type": other("a text file", b"hello", "x" * 5000),
     "nothing of no type": BadRequest(400, "empty", "is empty"),

@@ -301,8 +301,8 @@ UPLOADS: dict[str, Upload] = {
     "unit reflectance": Upload(lambda: land(1e-4, "float32"), UNFIT, "reflectance from 0 to 1", "fractions"),
     "percent": Upload(lambda: land(0.01, "float32"), UNFIT, "they seem to be percent", "fractions"),
     "8 bits": Upload(lambda: land(0.0255, "uint8"), UNFIT, "they seem to be 8 bits", None),
-    "senseless": Upload(lambda: filled(60_000), UNFIT, "far above", None),
-    "a declared scale that makes them senseless": Upload(lambda: scaled(0.01), UNFIT, "far above", None),
+    "senseless": Upload(lambda: filled(60_000), UNFIT, "times too large", None),
+    "a declared scale that makes them senseless": Upload(lambda: scaled(0.01), UNFIT, "times too large", None),
     "a declared scale of nothing": Upload(lambda: scaled(0), UNFIT, "declared scale is no number, or 0"),
 }
 

@@ -202,6 +202,13 @@ def test_other_settings_are_no_resumption(archive: Path, shards: Path, tmp_path:
         run(copy, tmp_path / "out")
 
 
+def test_one_that_packed_nothing_is_no_hindrance(archive: Path, shards: Path, tmp_path: Path) -> None:
+    """As is left where Ray did not start, whatever was asked for then."""
+    (tmp_path / "out" / RECORDS).mkdir(parents=True)
+    (tmp_path / "out" / RECORDS / "plan.json").write_text("{}")
+    assert run(archive, tmp_path / "out", bands="rgb", subset="20").splits
+
+
 def test_resuming_takes_over_nothing_that_is_not_an_ingests(archive: Path, tmp_path: Path) -> None:
     (tmp_path / "note.txt").write_text("mine")
     with pytest.raises(ShardError, match="folder is not empty"):

@@ -103,6 +103,8 @@ def test_the_same_name_comes_before_another_spelling_which_is_said() -> None:
         (["B4", None, " "], ["B08"], r"file has 3 bands \(B4, no name, no name\); the model needs B08"),
         ([f"{'long' * 9} {n}" for n in range(60)], ["B04"], r"long 4 and 55 more\); the model needs B04 too"),
         ([None] * 2, ["B04"], "file has 2 bands without names; the model needs B04"),
+        ([f"SR_B{n}" for n in range(1, 7)], ["B04", "B12"], r"the model needs B12 \(SR_B7\) too"),
+        ([f"SR_B{n}" for n in (1, 5, 7)], ["B04", "B08"], r"the model needs B04 \(SR_B3\), B08 too"),
         ([f"Band {n}" for n in range(1, 5)], ["B04"], "file has 4 bands without names"),
         (["1", "2"], ["B02", "B01", "B03"], "file has 2 bands without names"),
     ],

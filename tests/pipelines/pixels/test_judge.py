@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipelines.bands import ALL_BANDS
 from pipelines.errors import PatchError
 from pipelines.pixels.judge import judge
-from pipelines.pixels.meaning import QUANTILES, Known
+from pipelines.pixels.meaning import QUANTILES, Known, Line
 from pipelines.pixels.patch import read_stack
 from tests.doors.uploads import KNOWN, LEVELS
 
@@ -71,8 +71,45 @@ def test_another_scale_is_refused_with_the_factor(factor: float, said: str) -> N
 def test_radar_and_landsat_are_refused() -> None:
     with pytest.raises(PatchError, match="around -12"):
         judge(patch_of(dict.fromkeys(ALL_BANDS, -12.0)), KNOWN)
-    with pytest.raises(PatchError, match="times too large"):  # Collection 2: reflectance = number × 2.75e-5 − 0.2
+    said = (
+        r"they seem to be surface reflectance of Landsat's Collection 2\. Declare scale 2\.75e-05 and offset -0\.2 in"
+    )
+    with pytest.raises(PatchError, match=said):
         judge(patch_of(LEVELS, 1e-4 / 2.75e-5, 0.2 / 2.75e-5), KNOWN)
+
+
+WAYS = {
+    "reflectance from 0 to 1": Line(),
+    "percent": Line(0.01),
+    "reflectance × 10,000": Line(1e-4),
+    "surface reflectance of Landsat's Collection 2": Line(2.75e-5, -0.2),
+}
+MENDED = {
+    ("reflectance × 10,000", "percent"): "Multiply them by 100, or declare scale 0.01 in the file.",
+    ("reflectance × 10,000", "reflectance from 0 to 1"): "Multiply them by 10,000.",
+    ("reflectance from 0 to 1", "reflectance × 10,000"): "Divide them by 10,000, or declare scale 0.0001 in the file.",
+    ("reflectance from 0 to 1", "percent"): "Divide them by 100, or declare scale 0.01 in the file.",
+    ("surface reflectance of Landsat's Collection 2", "reflectance × 10,000"): "Declare scale 0.0001 in the file.",
+    (
+        "surface reflectance of Landsat's Collection 2",
+        "reflectance from 0 to 1",
+    ): "Make them (number + 0.2) / 2.75e-05.",
+}
+
+
+@pytest.mark.parametrize(("mine", "theirs"), [(mine, theirs) for mine in WAYS for theirs in WAYS if mine != theirs])
+def test_reflectance_as_another_writes_it_is_refused_with_the_way(mine: str, theirs: str) -> None:
+    line, other = WAYS[mine], WAYS[theirs]
+    numbers = {"unit": "reflectance", "scale": line.scale, "offset": line.offset}
+    known = {
+        band: Known.parse({**numbers, "quantiles": {name: (number * 1e-4 - line.offset) / line.scale
+                                                   for name, number in each.quantiles.items()}})
+        for band, each in KNOWN.items()
+    }  # fmt: skip
+    with pytest.raises(PatchError) as caught:
+        judge(patch_of(LEVELS, 1e-4 / other.scale, -other.offset / other.scale), known)
+    assert f": they seem to be {theirs}. " in str(caught.value)
+    assert MENDED.get((mine, theirs), "") in str(caught.value)
 
 
 def test_one_dark_band_is_no_other_scale() -> None:
