@@ -72,11 +72,8 @@ def _resumer(enter: Enter) -> Callable[..., None]:
         name: str,
         experiments: Experiments = Path("experiments"),
         trials: Annotated[
-            int | None,
-            typer.Option(
-                min=1, max=100_000, help="trials in all, the finished ones among them; as before if not given"
-            ),
-        ] = None,
+            str, typer.Option(help="trials in all, the finished ones among them, or +N more; as before if not given")
+        ] = "",
         register: Register = True,
         as_json: AsJson = False,
     ) -> None:
@@ -84,11 +81,19 @@ def _resumer(enter: Enter) -> Callable[..., None]:
         from tune.study import open_study
 
         settings = open_study(experiments, name).settings
-        if trials is not None:
-            settings = settings.model_copy(update={"trials": trials})
+        if trials:
+            settings = SearchSettings.parse(
+                settings.model_dump() | {"trials": _count(trials, settings.trials)}, "--trials"
+            )
         _search(settings, enter if register else None, as_json, resume=True)
 
     return resume
+
+
+def _count(asked: str, before: int) -> str:
+    """Trials in all; `+N` is so many more. What is no number is for the settings to refuse."""
+    more = asked.removeprefix("+")
+    return str(before + int(more)) if asked != more and more.isdecimal() else asked
 
 
 def _search(settings: SearchSettings, enter: Enter | None, as_json: bool, *, resume: bool) -> None:

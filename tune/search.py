@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from itertools import product
 from typing import TYPE_CHECKING
 
 import optuna
@@ -119,7 +118,7 @@ def _with_whole_paths(settings: SearchSettings) -> SearchSettings:
     """Trials have working directories of their own."""
     from models.pretrained.load import whole_path
 
-    space = settings.space.model_copy(update={"pretrained": list(map(whole_path, settings.space.pretrained))})
+    space = settings.space.with_weights(whole_path)
     return settings.model_copy(update={"data": str(locate(settings.data)), "space": space})
 
 
@@ -178,9 +177,10 @@ def _check(settings: SearchSettings, manifest: Manifest) -> tuple[str, ...]:
     union = dict.fromkeys(band for choice in settings.space.bands for band in parse_bands(choice, manifest.band_names))
     for model in settings.space.model:
         plan(model, image_size(manifest), dropout=settings.dropout, drop_path=settings.drop_path)
-    for model, weights in product(settings.space.model, filter(None, settings.space.pretrained)):
-        drawn = {"model": model, "pretrained": weights, "bands": settings.space.bands[0]}
-        fresh_net(settings.train_settings(drawn), manifest)  # says what does not fit, or that the hub does not answer
+    for model in settings.space.model:
+        for weights in filter(None, settings.space.weights(model)):
+            drawn = {"model": model, "pretrained": weights, "bands": settings.space.bands[0]}
+            fresh_net(settings.train_settings(drawn), manifest)  # says what does not fit, or that no hub answers
     if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and not settings.experiments.is_absolute():
         raise SettingsError(
             f'"{settings.experiments}" would lie in the job\'s temporary folder and be lost',

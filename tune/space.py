@@ -91,11 +91,6 @@ def distributions(space: Space) -> dict[str, BaseDistribution]:
     return {each.name: each.distribution for each in parameters(space)}
 
 
-def first_points(space: Space) -> list[dict[str, Any]]:
-    """One trial a model on the first band set, so that a short search has seen them all; the rest is drawn."""
-    return [{"model": model, "bands": space.bands[0]} for model in space.model]
-
-
 def settled(space: Space, point: Mapping[str, Any]) -> dict[str, Any]:
     """A point as the study has it: what its model or loss has of its own may be said without their names.
 

@@ -142,12 +142,12 @@ CSS = """
 .ls-line .ls-dots { stroke: var(--ink); stroke-width: 4; } .ls-line .ls-hit { stroke: transparent; stroke-width: 12; }
 .ls-line.ls-best { --ink: #0f766e; } .ls-line.ls-best .ls-stroke { stroke-width: 3.5; }
 .ls-line.ls-best .ls-dots { stroke-width: 7; } .ls-line.ls-running { --ink: #c2570c; }
-.ls-line.ls-pruned { --ink: #94a3b8; } .ls-line.ls-pruned .ls-stroke { stroke-dasharray: 5 4; }
+.ls-line.ls-pruned, .ls-line.ls-paused { --ink: #94a3b8; } .ls-line.ls-pruned .ls-stroke { stroke-dasharray: 5 4; }
 .ls-line.ls-failed { --ink: #b42318; } .ls-line.ls-failed .ls-stroke { stroke-dasharray: 1 4; }
 .dark .ls-line { --ink: #94a3b8; }
 .dark .ls-line.ls-best { --ink: #2dd4bf; }
 .dark .ls-line.ls-running { --ink: #fb923c; }
-.dark .ls-line.ls-pruned { --ink: #64748b; } .dark .ls-line.ls-failed { --ink: #fda29b; }
+.dark .ls-line.ls-pruned, .dark .ls-line.ls-paused { --ink: #64748b; } .dark .ls-line.ls-failed { --ink: #fda29b; }
 .ls-plot .ls-line:hover { --ink: var(--body-text-color) !important; }
 .ls-plot .ls-line:hover .ls-stroke { stroke-width: 3; }
 

@@ -17,8 +17,9 @@ from ui import chart, render
 ORDERS = {"best": "Best first", "newest": "Newest first"}
 MAX_ROWS, MAX_LINES = 200, 60
 
+_STEPS = {"epoch", "patches", "seconds"}
 _LOSSES = ("validation_loss", "train_loss")
-_SIGNS = {"running": "▶", "waiting": "…", "complete": "✓", "pruned": "✂", "failed": "✕"}
+_SIGNS = {"running": "▶", "paused": "⏸", "waiting": "…", "complete": "✓", "pruned": "✂", "failed": "✕"}
 _PARAMETERS = {
     "model": "Model",
     "bands": "Bands",
@@ -62,13 +63,13 @@ def view(experiments: Path, name: str | None, metric: str | None, order: str) ->
         table=_table(study, best, order),
         metrics=metrics,
         metric=shown,
-        running=any(row.state in ("running", "waiting") for row in study.trials),
+        running=any(row.state in ("running", "waiting", "paused") for row in study.trials),
     )
 
 
 def metric_names(study: Study) -> tuple[str, ...]:
     """What there are curves of: the study's own metric, the losses, then the others by name."""
-    keys = {key for row in study.trials for point in row.curves for key in point} - {"epoch"}
+    keys = {key for row in study.trials for point in row.curves for key in point} - _STEPS
     first = (study.settings.metric, *(loss for loss in _LOSSES if loss in keys))
     return first + tuple(sorted(keys - set(first)))
 
@@ -119,7 +120,7 @@ def _table(study: Study, best: TrialRow | None, order: str) -> str:
         rows.sort(key=lambda row: -math.inf if row.value is None else row.value, reverse=True)
         rows.sort(key=lambda row: row is not best)
     names = [*_PARAMETERS, *sorted({key for row in rows for key in row.parameters} - set(_PARAMETERS))]
-    titles = ["Trial", "State", study.settings.metric, "Epochs", *(_PARAMETERS.get(key, key) for key in names)]
+    titles = ["Trial", "State", study.settings.metric, "Patches", *(_PARAMETERS.get(key, key) for key in names)]
     head = "".join(f'<th scope="col">{escape(title)}</th>' for title in (*titles, "Time", "Reason"))
     body = "".join(_row(row, names, is_best=row is best) for row in rows[:MAX_ROWS])
     cut = f"<p>The first {MAX_ROWS} of {len(rows)} trials.</p>" if len(rows) > MAX_ROWS else ""
@@ -136,7 +137,7 @@ def _row(row: TrialRow, names: list[str], *, is_best: bool) -> str:
     cells = [
         f'<td class="ls-state ls-{escape(row.state)}">{_SIGNS.get(row.state, "")} {escape(row.state)}</td>',
         f'<td class="ls-value">{value}</td>',
-        f"<td>{row.epochs}</td>",
+        f"<td>{row.patches:,}</td>",
         *(f"<td>{escape(_short(row.parameters.get(key)))}</td>" for key in names),
         f"<td>{_duration(row.seconds)}</td>",
         f'<td class="ls-reason">{escape(row.reason)}</td>',
