@@ -82,9 +82,8 @@ def _resumer(enter: Enter) -> Callable[..., None]:
 
         settings = open_study(experiments, name).settings
         if trials:
-            settings = SearchSettings.parse(
-                settings.model_dump() | {"trials": _count(trials, settings.trials)}, "--trials"
-            )
+            counted = {"trials": _count(trials, settings.trials)}
+            settings = SearchSettings.parse(settings.model_dump(by_alias=True) | counted, where="--trials")
         _search(settings, enter if register else None, as_json, resume=True)
 
     return resume

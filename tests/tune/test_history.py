@@ -11,11 +11,11 @@ import pytest
 from optuna.trial import TrialState
 
 from pipelines.errors import SettingsError, StudyError
-from tune.drawing.history import FROM, earlier, earlier_trials, placed
+from tune.drawing.history import earlier, earlier_trials, placed
 from tune.drawing.points import next_point
 from tune.settings import SearchSettings
 from tune.space import define, distributions
-from tune.study import CURVES, open_storage
+from tune.study import CURVES, FROM, open_storage
 
 SPACE: dict[str, Any] = {"model": ["landnet", "resnet18"], "bands": ["all", "rgb"], "batch_size": [16]}
 POINT: dict[str, Any] = {

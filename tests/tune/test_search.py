@@ -34,7 +34,7 @@ from tests.models.bright import write_bright
 from tests.models.events import read_graph
 from tune.search import run_search
 from tune.settings import Range, Scheduler, SearchSettings, Space
-from tune.study import BEST, Study, list_studies, open_study
+from tune.study import BEST, ENSEMBLE, Study, list_studies, open_study
 
 ROOT = Path(__file__).parents[2]
 
@@ -187,7 +187,7 @@ def test_streaming_trials_that_hold_every_cpu_run_to_the_end(
     real_data: Path, ray_session: None, tmp_path: Path
 ) -> None:
     """Over real patches; the session's Ray has 4 CPUs, and two trials of 2 leave none for anybody else."""
-    ingest(IngestSettings(source=real_data / "bigearthnet-v2", out=tmp_path / "shards"))
+    ingest(IngestSettings(source=str(real_data / "bigearthnet-v2"), out=str(tmp_path / "shards")))
     settings = settings_for(
         tmp_path / "shards", tmp_path, name="real", space=space_of("rgb-nir", "B09,B01"), trials=2, epochs=1, cpus=2,
         feed="streamed", concurrent=2,
@@ -294,6 +294,28 @@ def test_time_budget_ends_the_trials_under_way(bright: Path, tmp_path: Path) -> 
     stopped = [row for row in study.trials if row.reason == "the time budget was over"]
     assert stopped
     assert check_bundle(settings.folder / BEST)
+
+
+@pytest.mark.slow
+def test_the_winner_is_the_best_mean_over_seeds_and_an_ensemble_is_offered(bright: Path, tmp_path: Path) -> None:
+    finals = {"top": 2, "seeds": 2, "ensemble": 3}
+    settings = settings_for(bright, tmp_path, name="finals", scheduler=Scheduler(grace=24, finalists=2), finals=finals)
+    printed = io.StringIO()
+    study = run_search(settings, Console(width=200, file=printed))
+    assert [sorted(each.values) for each in study.finalists] == [[0, 1], [0, 1]]
+    assert study.finalists[0].mean >= study.finalists[1].mean
+    won = read_config(settings.folder / BEST).trial
+    assert won["number"] == study.finalists[0].number
+    assert won["finals"]["mean"] == study.finalists[0].mean
+    assert "Ensemble" in printed.getvalue()
+    if (settings.folder / ENSEMBLE).is_dir():
+        load_bundle(settings.folder / ENSEMBLE)
+    before = (settings.folder / "finals" / "finals.json").read_text()
+    more = settings.model_copy(update={"trials": 4})
+    again = run_search(more, Console(quiet=True), resume=True)
+    assert len(again.trials) == 4
+    kept = json.loads((settings.folder / "finals" / "finals.json").read_text())
+    assert json.loads(before) == kept[:2], "what was run in the finals is not run again"
 
 
 @pytest.mark.slow
