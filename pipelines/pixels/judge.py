@@ -99,6 +99,9 @@ def judge(pixels: Mapping[str, NDArray[Any]], known: Mapping[str, Known]) -> lis
     if 2 * len(outside) >= len(bands) and not notes:
         what = "all bands" if len(outside) == len(bands) else ", ".join(outside)
         notes.append(f"{what} lie beyond nearly all that the model was trained on; is the scale right?")
+    elif far := [name for name, band in bands.items() if band.far]:
+        told = f"{', '.join(far)} {'lie' if len(far) > 1 else 'lies'} far beyond all that the model was trained on"
+        notes.append(f"{told}; are the bands named in the right order?")
     if _lifted(bands):
         notes.append(
             f"no pixel of any band is below {BASELINE_OFFSET:,}: is the offset of processing baseline 04.00 still on "

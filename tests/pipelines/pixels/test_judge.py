@@ -12,12 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipelines.bands import ALL_BANDS
+from pipelines.bands import ALL_BANDS, EUROSAT_ORDER, LEVEL_1C
 from pipelines.errors import PatchError
 from pipelines.pixels.judge import judge
 from pipelines.pixels.meaning import QUANTILES, Known, Line
 from pipelines.pixels.patch import read_stack
+from pipelines.pixels.raster import read_raster
 from tests.doors.uploads import KNOWN, LEVELS
+
+
+def quantiles_of(numbers: NDArray[Any]) -> dict[str, float]:
+    return dict(zip(QUANTILES, np.quantile(numbers, list(QUANTILES.values())).tolist(), strict=True))
+
 
 SURFACES: dict[str, Mapping[str, float]] = {
     "land": LEVELS,
@@ -116,6 +122,28 @@ def test_one_dark_band_is_no_other_scale() -> None:
     pixels = patch_of(LEVELS)
     pixels["B09"] = np.full((24, 24), 2, np.float32)
     judge(pixels, KNOWN)
+
+
+def test_a_band_that_is_called_by_anothers_name_is_said() -> None:
+    pixels = patch_of(LEVELS)
+    pixels["B01"] = pixels["B09"] * 4
+    (note,) = judge(pixels, KNOWN)
+    assert note == "B01 lies far beyond all that the model was trained on; are the bands named in the right order?"
+
+
+def test_real_eurosat_in_another_order_is_said(real_data: Path) -> None:
+    """Named as a Level-1C product has them, where its tool writes B8A last: B10 is then another band."""
+    whole = [read_raster(path.read_bytes()).pixels for path in sorted((real_data / "eurosat-ms").glob("*/*5.tif"))]
+    stack = np.stack(whole).astype(np.float64)
+    known = {
+        band: Known(scale=1e-4, unit="reflectance", quantiles=quantiles_of(stack[:, place]))
+        for place, band in enumerate(EUROSAT_ORDER)
+    }
+    right, wrong = ([judge(dict(zip(names, patch, strict=True)), known) for patch in whole]
+                    for names in (EUROSAT_ORDER, LEVEL_1C))  # fmt: skip
+    assert sum(map(bool, right)) < len(whole) / 50
+    said = [any("B10" in note and "right order" in note for note in notes) for notes in wrong]
+    assert sum(said) > 0.9 * len(whole)
 
 
 def test_an_offset_that_was_left_on_is_said() -> None:
