@@ -181,6 +181,9 @@ def _check(settings: SearchSettings, manifest: Manifest) -> tuple[str, ...]:
         for weights in filter(None, settings.space.weights(model)):
             drawn = {"model": model, "pretrained": weights, "bands": settings.space.bands[0]}
             fresh_net(settings.train_settings(drawn), manifest)  # says what does not fit, or that no hub answers
+    if 0 < settings.scheduler.grace < min(settings.space.batch_size):
+        what = f"a grace of {settings.scheduler.grace} patches is no batch; it was counted in epochs before"
+        raise SettingsError(what, where="scheduler.grace", hint="Give patches, or 0 for what suits the dataset.")
     if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and not settings.experiments.is_absolute():
         raise SettingsError(
             f'"{settings.experiments}" would lie in the job\'s temporary folder and be lost',

@@ -138,12 +138,6 @@ class SearchSettings(FitSettings, StudySettings):
             own = self.space.models.get(model, ModelRanges()).drop_path
             if (own or self.space.drop_path or self.drop_path is not None) and prior_of(model).drop_path is None:
                 raise ValueError(f'"{model}" has no stochastic depth: give drop_path to the other models alone')
-        least = min(
-            min(self.space.models.get(model, ModelRanges()).batch_size or self.space.batch_size)
-            for model in self.space.model
-        )
-        if 0 < self.scheduler.grace < least:
-            raise ValueError(f"scheduler.grace: it is counted in patches, and {self.scheduler.grace} are no batch")
         for parameters in self._extremes():
             try:
                 self.train_settings(parameters)

@@ -29,7 +29,7 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
      ("name", "data", "metric", "trials", "epochs", "time_budget", "patches", "seed")),
     ("What is varied; a list of one, or a number in place of a range, holds it", ("space",)),
     ("Who draws", ("sampler", "first", "priors", "earlier")),
-    ("Which trials go on", ("scheduler",)),
+    ("Which trials go on, and which one wins", ("scheduler", "finals")),
     ("What a trial may use, and where all is kept",
      ("cpus", "gpus", "concurrent", "feed", "experiments", "storage", "keep", "checkpoint_seconds", "explain")),
     ("How every trial is fitted, where the space does not say otherwise", tuple(FitSettings.model_fields)),
