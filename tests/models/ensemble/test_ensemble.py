@@ -19,6 +19,7 @@ from models.ensemble.ensemble import best_ensemble
 from models.ensemble.join import join
 from models.explain.activations import activations, stages_of
 from models.explain.maps import METHODS, explain, made_of
+from models.explain.tensorboard_graph import FILE
 from models.measure.calibrate import Calibration
 from models.nets.build import create_net
 from models.nets.ensemble import EnsembleNet
@@ -229,6 +230,14 @@ def test_it_is_served_as_any_other(data: Streamed, trials: list[Path], built: tu
         np.testing.assert_allclose(found, expected[row], rtol=1e-4, atol=1e-5)
     png, _ = predictor.heat_png(given[0], predictor.config.label_names[0])
     assert b"mean of its 3 members'" in png
+
+
+def test_its_results_have_all_that_a_nets_have(data: Streamed, built: tuple[Path, Built], tmp_path: Path) -> None:
+    told: list[str] = []
+    asked = AssessSettings(source=built[0], data=str(data.folder), out=tmp_path / "out", explain=1)
+    files = score_bundle(asked, told.append)["files"]
+    assert told == []
+    assert {"activations.pdf", "gradcam_visualizations/best_01.png", FILE} <= set(files)
 
 
 def test_its_onnx_file_gives_torchs_numbers(built: tuple[Path, Built], tmp_path: Path) -> None:
