@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,12 +39,12 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture
-def environment(server: Server, head: dict[str, str], tmp_path: Path) -> dict[str, str]:
-    """The environment of a user whose password is in a file that only they can read, as libpq wants it."""
+def pass_file(server: Server, tmp_path: Path) -> dict[str, str]:
+    """What tells libpq of a file with the password, which only its owner can read, as libpq wants it."""
     file = tmp_path / "pass"
     file.touch(mode=0o600)
     file.write_text(server.pass_file)
-    return head | {"PGPASSFILE": str(file), "COLUMNS": "200"}
+    return {"PGPASSFILE": str(file)}
 
 
 def settings(folder: Path, storage: str, name: str = "kept") -> SearchSettings:
@@ -78,9 +79,11 @@ def file_of(search: SearchSettings, folder: Path) -> Path:
 
 
 @pytest.mark.timeout(1200)
-def test_a_study_is_kept_in_postgresql(server: Server, environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_study_is_kept_in_postgresql(
+    server: Server, head: dict[str, str], pass_file: dict[str, str], tmp_path: Path
+) -> None:
     """Run, shown, refused a second time, gone on with; the password, which libpq finds, is in no output and no file."""
-    search = settings(tmp_path, server.url())
+    search, environment = settings(tmp_path, server.url()), head | pass_file
     where = ("--experiments", search.experiments)
     ran = landsweep(environment, "search", "run", file_of(search, tmp_path))
     assert ran.returncode == 0, ran.stderr[-3000:]
@@ -102,14 +105,11 @@ def test_a_study_is_kept_in_postgresql(server: Server, environment: dict[str, st
 
 @pytest.mark.parametrize("wrong", ["password", "port"])
 def test_a_storage_that_does_not_answer_is_said_without_its_password(
-    server: Server, environment: dict[str, str], tmp_path: Path, wrong: str
+    server: Server, tmp_path: Path, wrong: str
 ) -> None:
-    url = (
-        server.url("not-the-password")
-        if wrong == "password"
-        else server.url("not-the-password").replace(str(server.port), str(free_port()))
-    )
-    ended = landsweep(environment, "search", "run", file_of(settings(tmp_path, url), tmp_path))
+    there = server if wrong == "password" else replace(server, port=free_port())
+    url = there.url("not-the-password")
+    ended = landsweep({**os.environ}, "search", "run", file_of(settings(tmp_path, url), tmp_path))
     assert ended.returncode == 2, ended.stderr
     assert "postgresql+psycopg storage: cannot be opened (OperationalError)" in ended.stderr
     assert "not-the-password" not in ended.stdout + ended.stderr
@@ -117,12 +117,10 @@ def test_a_storage_that_does_not_answer_is_said_without_its_password(
 
 
 @pytest.mark.timeout(1200)
-def test_a_password_in_the_url_stays_in_the_study_file(
-    server: Server, environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_password_in_the_url_stays_in_the_study_file(server: Server, head: dict[str, str], tmp_path: Path) -> None:
     """It must be somewhere to resume by: in search.yaml, which says it as it was told, and nowhere else."""
     search = settings(tmp_path, server.url(server.password), name="told")
-    alone = environment | {"PGPASSFILE": os.devnull}
+    alone = head | {"PGPASSFILE": os.devnull}
     ran = landsweep(alone, "search", "run", file_of(search, tmp_path))
     assert ran.returncode == 0, ran.stderr[-3000:]
     for words in (("show", "told"), ("show", "told", "--json"), ("list",)):
