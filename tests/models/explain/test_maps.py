@@ -97,7 +97,7 @@ def test_maps_hang_on_the_weights(name: str, method: str) -> None:
 
     Of one random net the map may be like it: a bright corner stirs any net, and half of them take it for evidence.
     """
-    images, _ = bright(30)
+    images, _ = bright(16)
     trained = taught(name)
     before = explain(trained, images, "Bright corner", method)
     nudged, random = fresh(name, SIZE), [fresh(name, SIZE, seed=seed) for seed in range(1, 9)]
