@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from models.bundle.weights import Bundle, load_bundle, write_bundle
+from models.explain.tensorboard_graph import FILE
 from models.measure.prediction_file import read_predictions
 from models.nets.build import create_net
 from models.report.report import report_on
@@ -116,7 +117,9 @@ def test_the_whole_report_is_of_the_shared_classes(place: Place, tmp_path: Path)
     assert not [line for line in told if line.startswith("No ")], "all could be shown"
     assert found["notes"] == ["Not scored, as the dataset does not have them: Glacier."]
     assert set(json.loads((out / "test_per_class_metrics.json").read_text())) == set(LABELS)
-    assert {"gradcam_visualizations/best_01.png", "visualizations/best_and_worst_patches.png"} <= set(found["files"])
+    shown = {"gradcam_visualizations/best_01.png", "activations.pdf", FILE, "visualizations/best_and_worst_patches.png"}
+    assert shown <= set(found["files"])
+    assert all((out / name).is_file() for name in found["files"])
     assert read_predictions(out / "predictions.npz").label_names == (CORNER, BRIGHT)
     again = report_on(ReportSettings(predictions=out / "predictions.npz", out=tmp_path / "again", data=data))
     assert again["metrics"]["ap_macro"] == found["metrics"]["ap_macro"]
