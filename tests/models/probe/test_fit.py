@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from models.probe.fit import STRENGTHS, fit, scale_of
+from models.probe.fit import STRENGTHS, fit, path, scale_of
 from models.probe.neighbours import COUNTS, Neighbours
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -42,6 +42,16 @@ def test_it_is_scikit_learns_regression_on_standardised_features(strength: float
         theirs.fit(scaled, labels[:, column])
         expected = theirs.decision_function(scaled)
         np.testing.assert_allclose(found.logits(features)[:, column], expected, atol=2e-3 * np.abs(expected).max())
+
+
+def test_each_regression_of_the_path_stays_what_it_was() -> None:
+    features, labels = drawn(100)
+    found = list(path(features, labels))
+    assert [each.strength for each in found] == list(STRENGTHS)
+    sizes = [float(np.square(each.weight * features.std(0)).sum()) for each in found]
+    assert sizes == sorted(sizes)
+    chosen = fit(features, labels, features[:5], likes(STRENGTHS[4]))
+    np.testing.assert_array_equal(chosen.weight, found[4].weight)
 
 
 def test_of_equals_the_strongest_is_taken_and_flat_features_get_no_weight() -> None:
