@@ -10,7 +10,7 @@ from collections.abc import Callable
 import optuna
 import pandas as pd
 
-from benchmarks.replay import Scheduler, read_curves
+from benchmarks.replay import Curve, Scheduler, read_curves
 from benchmarks.samplers import MakeTpe, Sampler, Study, optunas, ours
 from benchmarks.schedulers import OneThenThree, OptunaPruner, Promote, RayAsha, ToTheEnd
 from tune.schedule.rungs import levels
@@ -32,7 +32,9 @@ class Bench:
         whole = frame[frame["test"].notna()]
         self.total, self.epoch = int(whole["patches"].max()), int(whole["patches"].min())
         self.grace = max(min(self.total // 27, self.epoch), validation // 2)
+        self.third = self.epoch // 3
         self.epochs, self.inside = read_curves(frame), read_curves(frame, self.grace)
+        self.early = read_curves(frame, self.third)
         self.best = max(curve.best.value for curve in self.epochs)
 
     def contenders(self) -> dict[str, Make]:
@@ -44,16 +46,18 @@ class Bench:
             "Optuna's successive halving": lambda trials, seed: self._halving(trials, seed),
             "Optuna's median": lambda trials, seed: OptunaPruner(Study(epochs, trials, seed, pruner=median())),
             SIMPLE: lambda trials, seed: OneThenThree(Sampler(epochs, trials, seed)),
-            OURS: lambda trials, seed: self._promote(Sampler(self.inside, trials, seed), self.grace),
         }
-        variants = {
-            "": (True, True),
-            ", no ceiling": (True, False),
-            ", places by number": (False, True),
-            ", neither": (False, False),
+        variants: dict[str, tuple[list[Curve], int, bool, bool]] = {
+            "": (self.inside, self.grace, True, True),
+            ", no ceiling": (self.inside, self.grace, True, False),
+            ", places by number": (self.inside, self.grace, False, True),
+            ", neither": (self.inside, self.grace, False, False),
+            ", grace of an epoch": (epochs, self.epoch, True, True),
+            ", grace of an epoch, neither": (epochs, self.epoch, False, False),
+            ", grace of a third of one": (self.early, self.third, True, True),
+            ", grace of a third of one, neither": (self.early, self.third, False, False),
         }
-        names = {f"{OURS}, grace of an epoch{name}": each for name, each in variants.items()}
-        return result | {name: self._variant(cost, early_end) for name, (cost, early_end) in names.items()}
+        return result | {f"{OURS}{name}": self._variant(*each) for name, each in variants.items()}
 
     def with_tpe(self) -> dict[str, Make]:
         """With trials as TPE would have them."""
@@ -68,6 +72,9 @@ class Bench:
             f"{OURS}, TPE, paused ones pruned": lambda trials, seed: self._promote(
                 Study(inside, trials, seed, ours, _startup(trials), told=True), self.grace
             ),
+            f"{OURS}, TPE, paused ones pruned, grace of an epoch": lambda trials, seed: self._promote(
+                Study(epochs, trials, seed, ours, _startup(trials), told=True), self.epoch
+            ),
         }
 
     def _asha(self, sampler: Sampler) -> RayAsha:
@@ -77,10 +84,8 @@ class Bench:
         pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=REDUCTION)
         return OptunaPruner(Study(self.epochs, trials, seed, tpe, pruner=pruner))
 
-    def _variant(self, cost: bool, early_end: bool) -> Make:
-        return lambda trials, seed: self._promote(
-            Sampler(self.epochs, trials, seed), self.epoch, cost=cost, early_end=early_end
-        )
+    def _variant(self, curves: list[Curve], grace: int, cost: bool, early_end: bool) -> Make:
+        return lambda trials, seed: self._promote(Sampler(curves, trials, seed), grace, cost=cost, early_end=early_end)
 
     def _promote(self, sampler: Sampler, grace: int, *, cost: bool = True, early_end: bool = True) -> Promote:
         return Promote(sampler, levels(grace, REDUCTION, self.total), REDUCTION, cost=cost, early_end=early_end)

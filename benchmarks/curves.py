@@ -7,7 +7,7 @@ to test. Flows out: a line of FINISHED a trial, written when it is done, in rand
 sample; a second run goes on with those that lack, and several may run side by side. With --pack, a row a report in
 `results/search-curves.parquet`.
 
-Cheap nets are drawn more often than dear ones, so that the machine's time allows sixty. Seconds are those that a
+Cheap nets are drawn more often than dear ones, so that a machine of two cores can do all. Seconds are those that a
 trial's process had of a CPU, on one thread, for all that a trial of a search does: build, learn, validate. What is only
 measured for the table (the test split; validation inside the first epochs, which not every search asks for) is not in
 them, and what the latter took stands beside.

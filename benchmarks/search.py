@@ -1,6 +1,6 @@
 """Schedulers and samplers of searches, replayed over curves of real trials.
 
-    python -m benchmarks.search [--trials 27] [--seeds 100] [--save]
+    python -m benchmarks.search [--trials N] [--seeds 100] [--save]
 
 Flows in: `results/search-curves.parquet` (`benchmarks.curves`). Each search draws so many of the table's trials, none
 twice, and runs them on some workers in simulated time (`benchmarks.replay`). In random order a seed's trials are the
@@ -29,15 +29,19 @@ from benchmarks.rounds import Save, show
 
 WORKERS = (1, 2, 4)
 USUAL = 2  # workers of what is shown once
-SIZES = (9, 18, 27, 40)  # trials of searches that are compared at equal cost
+SHARES = (0.25, 0.5, 0.75, 1)  # of the table's trials, in searches of other sizes
 RESAMPLES = 400
+
+NOTE = """± is half of a 95 % interval over {seeds} seeds, of searches of one table. "its share of ASHA's s":
+after which share of the seconds of that table's ASHA its mean regret is ASHA's final one. "at equal cost": points by
+which it is better than one epoch and the best three, when it has spent what that spends."""
 
 Found = dict[str, list[Outcome]]
 """Outcomes by contender, one a seed."""
 
 
 def main(
-    trials: Annotated[int, typer.Option(help="of a search")] = 27,
+    trials: Annotated[int, typer.Option(help="of a search; 0: two thirds of the table's")] = 0,
     seeds: Annotated[int, typer.Option()] = 100,
     curves: Annotated[Path, typer.Option(help="table of trials")] = FILE,
     save: Save = False,
@@ -46,6 +50,7 @@ def main(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     frame = pd.read_parquet(curves)
     bench = Bench(frame)
+    trials = trials or round(2 / 3 * len(bench.epochs))
     parts: list[Table | str] = [_nets(frame, bench)]
     for workers in WORKERS:
         found = run(bench.contenders(), trials, workers, seeds)
@@ -53,9 +58,12 @@ def main(
         if workers == USUAL:
             parts += ["regret by device seconds", _curve(bench, found)]
             informed = run(bench.with_tpe(), trials, workers, seeds)
-            parts += [f"{trials} trials as TPE has them, {workers} workers", _table(bench, found | informed, INFORMED)]
+            parts += [
+                f"{trials} trials as TPE has them, {workers} workers",
+                _table(bench, {SIMPLE: found[SIMPLE]} | informed, INFORMED),
+            ]
     parts += [f"searches of other sizes, {USUAL} workers", _sizes(bench, seeds)]
-    show("search-replay", save, *parts, f"± is half of a 95 % interval over {seeds} seeds")
+    show("search-replay", save, *parts, *(NOTE.format(seeds=seeds).splitlines()))
 
 
 def run(contenders: dict[str, Make], trials: int, workers: int, seeds: int) -> Found:
@@ -124,8 +132,10 @@ def _curve(bench: Bench, found: Found) -> Table:
 
 def _sizes(bench: Bench, seeds: int) -> Table:
     """Seconds and regret of searches of other sizes: what more trials buy, with each contender."""
-    result = Table("", *(f"{size} trials" for size in SIZES))
-    by_size = [run(bench.contenders(), size, USUAL, seeds) for size in SIZES]
+    sizes = [round(share * len(bench.epochs)) for share in SHARES]
+    result = Table("", *(f"{size} trials" for size in sizes))
+    contenders = {name: make for name, make in bench.contenders().items() if "Optuna" not in name}
+    by_size = [run(contenders, size, USUAL, seeds) for size in sizes]
     for name in by_size[0]:
         cells = []
         for found in by_size:
