@@ -50,7 +50,7 @@ def test_train_and_test(tmp_path: Path) -> None:
     settings = open_run(out).settings
     assert (settings.epochs, settings.batch_size, settings.bands) == (2, 8, "B05,B04")
     assert (settings.augment.rotation, settings.augment.jitter, settings.augment.flips) == (15, 0.1, True)
-    tested = json.loads(run("test", out, "--data", data, "--json").stdout)
+    tested = json.loads(run("test", out, "--data", data, "--explain", 0, "--json").stdout)
     assert tested["metrics"]["ap_macro"] == pytest.approx(found["metrics"]["test"]["ap_macro"], abs=1e-4)
     assert tested["patches"] == 16
     shown = run("test", out / "checkpoints" / "final", "--data", data, "--split", "validation").stdout
