@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Browser, Locator, expect
 from playwright.sync_api import Page as Tab
 
 from pipelines.bands import ALL_BANDS
-from tests.e2e.browser import open_tab
+from tests.e2e.browser import PATIENCE, open_tab
 from tests.fakes import stack
 from ui.classify import BAND_NAMES
 from ui.server import Page
@@ -22,12 +22,31 @@ pytestmark = pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting'")
 THIRTEEN = (*ALL_BANDS[:10], "B10", *ALL_BANDS[10:])
 
 
+@pytest.fixture(scope="module")
+def browser(chromium: Path) -> Iterator[Browser]:
+    with open_tab(chromium) as first:
+        assert first.context.browser
+        yield first.context.browser
+
+
+def opened(browser: Browser, page: Page) -> Tab:
+    tab = browser.new_page(viewport={"width": 1280, "height": 1000})
+    tab.set_default_timeout(PATIENCE)
+    tab.goto(page.url)
+    expect(tab.get_by_text("Nothing classified yet")).to_be_visible()
+    return tab
+
+
 @pytest.fixture
-def tab(chromium: Path, page: Page) -> Iterator[Tab]:
-    with open_tab(chromium) as opened:
-        opened.goto(page.url)
-        expect(opened.get_by_text("Nothing classified yet")).to_be_visible(timeout=60_000)
-        yield opened
+def tab(browser: Browser, page: Page) -> Iterator[Tab]:
+    yield (tab := opened(browser, page))
+    tab.close()
+
+
+@pytest.fixture(scope="module")
+def untouched(browser: Browser, page: Page) -> Tab:
+    """For tests after which the page is as it was."""
+    return opened(browser, page)
 
 
 def field(tab: Tab) -> Locator:
@@ -67,7 +86,8 @@ def test_names_hold_for_the_next_file_and_not_for_an_example(tab: Tab, tmp_path:
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_the_field_is_small_and_in_sight(tab: Tab, width: int) -> None:
+def test_the_field_is_small_and_in_sight(untouched: Tab, width: int) -> None:
+    tab = untouched
     tab.set_viewport_size({"width": width, "height": 1000})
     expect(field(tab)).to_be_visible()
     box = field(tab).bounding_box()
@@ -75,7 +95,8 @@ def test_the_field_is_small_and_in_sight(tab: Tab, width: int) -> None:
     assert tab.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
 
 
-def test_apply_without_a_file_changes_nothing(tab: Tab) -> None:
+def test_apply_without_a_file_changes_nothing(untouched: Tab) -> None:
+    tab = untouched
     field(tab).fill("B04")
     field(tab).press("Enter")
     expect(tab.get_by_text("Nothing classified yet")).to_be_visible()
