@@ -43,6 +43,7 @@ class ClassifyPage:
                     info="Only where the file has none, or others: what its bands are, in file order",
                     placeholder="B02, B03, B04, B08",
                     max_length=_LONGEST,
+                    elem_id="ls-bands",
                     submit_btn="Apply",
                 )
                 self.model = gr.Dropdown([], label="Model", visible=False)

@@ -93,7 +93,7 @@ def _stretch(layers: NDArray[Any], numbers: Mapping[str, Known]) -> tuple[Pixels
     low, high = (float(value) for value in np.percentile(seen, (1, 99))) if seen.size else (0.0, 1.0)
     high = max(high, low + _least_span(known))
     bright = np.clip((np.nan_to_num(values, nan=low) - low) / (high - low), 0, 1) ** 0.85
-    digits = max(0, 2 - math.floor(math.log10(high - low))) if high - low < 100 else 0
+    digits = max(0, 1 - math.floor(math.log10(high - low))) if high - low < 100 else 0
     words = f"{known.unit or 'numbers'} {low:.{digits}f} to {high:.{digits}f} stretched from black to white."
     return (bright * 255).astype(np.uint8), words
 

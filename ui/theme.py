@@ -65,6 +65,9 @@ CSS = """
 .ls-html code { background: var(--background-fill-secondary); border: 1px solid var(--border-color-primary);
   border-radius: 4px; padding: 1px 5px; font-size: .85em; }
 
+#ls-bands .input-container { gap: 8px; align-items: stretch; }
+#ls-bands .submit-button { height: auto; padding: 0 12px; border-radius: 6px; }
+
 .ls-message { display: flex; gap: 10px; padding: 10px 14px; margin: 0 0 8px;
   border: 1px solid var(--border-color-primary);
   border-left: 4px solid var(--tone); border-radius: 6px; background: var(--block-background-fill); line-height: 1.45;

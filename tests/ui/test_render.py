@@ -80,6 +80,7 @@ def test_the_picture_is_of_what_the_numbers_mean() -> None:
     declared = take_picture(geotiff((land + 1000).astype(np.uint16), rgb, **newer), model)
     unit = take_picture(geotiff((land / 10_000).astype(np.float32), rgb), fractions)
     assert plain.caption == declared.caption == unit.caption
+    assert "; reflectance 0.03 to 0.25 stretched" in plain.caption, "as many digits as are seen"
     for other in (declared, unit):
         assert np.abs(plain.rgb.astype(int) - other.rgb.astype(int)).max() <= 1
     assert np.ptp(plain.rgb) > 200
