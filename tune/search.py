@@ -270,8 +270,7 @@ def rungs_of(settings: SearchSettings, manifest: Manifest) -> tuple[int, ...]:
     total = rows * settings.epochs
     if settings.scheduler.name == "fifo":
         return (total,)
-    least = manifest.rows("validation") // 2
-    grace = settings.scheduler.grace or min(rows, max(total // 27, least, 1))
+    grace = settings.scheduler.grace or min(rows, max(rows // 3, manifest.rows("validation") // 2, 1))
     return levels(grace, settings.scheduler.reduction, total)
 
 

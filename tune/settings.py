@@ -32,8 +32,8 @@ class Scheduler(Settings):
     grace: int = Field(
         default=0,
         ge=0,
-        description="patches that every trial sees before another may be preferred; 0: one in 27 of a whole trial's, "
-        "at most an epoch, at least half of the validation split",
+        description="patches that every trial sees before another may be preferred; 0: a third of an epoch, and at "
+        "least half of the validation split, which it is measured on",
     )
     reduction: int = Field(default=3, ge=2, le=100, description="of a rung's cost, its best one in so many goes on")
     finalists: int = Field(
