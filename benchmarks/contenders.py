@@ -26,15 +26,15 @@ Make = Callable[[int, int], Scheduler]
 
 
 class Bench:
-    """The table of trials, and the searches over it. `grace` is the default of `tune.settings.Scheduler`."""
+    """The table of trials, and the searches over it. The grace is a third of an epoch, the default of
+    `tune.settings.Scheduler`, where a name does not say otherwise."""
 
     def __init__(self, frame: pd.DataFrame, validation: int = 105) -> None:
         whole = frame[frame["test"].notna()]
         self.total, self.epoch = int(whole["patches"].max()), int(whole["patches"].min())
-        self.grace = max(min(self.total // 27, self.epoch), validation // 2)
-        self.third = self.epoch // 3
+        self.grace, self.later = max(self.epoch // 3, validation // 2), min(self.total // 27, self.epoch)
         self.epochs, self.inside = read_curves(frame), read_curves(frame, self.grace)
-        self.early = read_curves(frame, self.third)
+        self.afterwards = read_curves(frame, self.later)
         self.best = max(curve.best.value for curve in self.epochs)
 
     def contenders(self) -> dict[str, Make]:
@@ -54,8 +54,8 @@ class Bench:
             ", neither": (self.inside, self.grace, False, False),
             ", grace of an epoch": (epochs, self.epoch, True, True),
             ", grace of an epoch, neither": (epochs, self.epoch, False, False),
-            ", grace of a third of one": (self.early, self.third, True, True),
-            ", grace of a third of one, neither": (self.early, self.third, False, False),
+            ", grace of one in 27 of a trial": (self.afterwards, self.later, True, True),
+            ", grace of one in 27 of a trial, neither": (self.afterwards, self.later, False, False),
         }
         return result | {f"{OURS}{name}": self._variant(*each) for name, each in variants.items()}
 

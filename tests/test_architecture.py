@@ -61,6 +61,7 @@ MAY_IMPORT_RAY = {
     "tune/distributed.py",
     "tune/schedule/progress.py",
     "tune/outcome/finals.py",
+    "tune/schedule/run_jobs.py",
     "tune/schedule/scheduler.py",
     "tune/search.py",
     "tune/schedule/searcher.py",

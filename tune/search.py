@@ -6,11 +6,9 @@ the trials, and what `winner` keeps of the best one.
 
 from __future__ import annotations
 
-import logging
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -29,23 +27,16 @@ from tune.outcome.ensemble import keep_ensemble
 from tune.outcome.finals import play_finals
 from tune.outcome.measure_floor import floor
 from tune.outcome.winner import SPLITS, keep_winner
-from tune.schedule.next_job import Rules
 from tune.schedule.record import Record
 from tune.schedule.rungs import levels
-from tune.schedule.sweep import sweep
 from tune.settings import SearchSettings
 from tune.space import distributions
-from tune.study import FROM, RUNGS, SETTINGS, TRIALS, WINNERS, Study, open_storage, open_study
-from tune.trials.checkpoints import remove
+from tune.study import FROM, RUNGS, SETTINGS, WINNERS, Study, open_storage, open_study
 
 if TYPE_CHECKING:
     from pipelines.feeding.shared import Feed
-    from tune.schedule.budget import Budget
-    from tune.schedule.searcher import StudySearcher
 
 _STOPPING = "Stopping. Trials under way go on from their checkpoints when the search is resumed."
-JOBS = "jobs"
-"""Tune's own folder, which is nothing to go on from and is removed."""
 
 
 def run_search(
@@ -85,21 +76,32 @@ def run_search(
         with ray_cluster():
             from pipelines.feeding.shared import feed
             from tune.schedule.budget import Budget, stopping
+            from tune.schedule.run_jobs import run_jobs
 
             _check_resources(settings)
             data = feed(settings.data, SPLITS, bands, settings.feed)
             floor(settings, data, folder, tell)
             with stopping(partial(tell, _STOPPING)) as stopped:
-                _tune(record, data, rungs, Budget(settings.time_budget, clock, stopped), console)
-            if stopped.is_set():
-                tell(f"Go on with: landsweep search resume {settings.name}")
-                raise KeyboardInterrupt
-            study = open_study(settings.experiments, settings.name)
-            finalists = play_finals(settings, study, data, rungs[-1], tell)
-            held.set_user_attr(WINNERS, [each.kept for each in finalists])
-            keep_winner(settings, study, finalists, tell)
-            keep_ensemble(settings, study, data, tell)
+                run_jobs(record, data, rungs, Budget(settings.time_budget, clock, stopped), console)
+            try:
+                if stopped.is_set():
+                    raise KeyboardInterrupt
+                _conclude(settings, held, data, rungs[-1], tell)
+            except (KeyboardInterrupt, SystemExit):  # the latter is Ray's, of SIGTERM
+                tell(f"Go on with: landsweep search resume {settings.name} --experiments {settings.experiments}")
+                raise KeyboardInterrupt from None
     return open_study(settings.experiments, settings.name)
+
+
+def _conclude(
+    settings: SearchSettings, held: optuna.study.Study, data: Feed, end: int, tell: Callable[[str], None]
+) -> None:
+    """Finals, winner, ensemble. What of the finals was run before is not run again."""
+    study = open_study(settings.experiments, settings.name)
+    finalists = play_finals(settings, study, data, end, tell)
+    held.set_user_attr(WINNERS, [each.kept for each in finalists])
+    keep_winner(settings, study, finalists, tell)
+    keep_ensemble(settings, study, data, tell)
 
 
 def _take_over(settings: SearchSettings, held: optuna.study.Study, tell: Callable[[str], None]) -> None:
@@ -193,73 +195,6 @@ def _check(settings: SearchSettings, manifest: Manifest) -> tuple[str, ...]:
     return tuple(union)
 
 
-def _tune(record: Record, data: Feed, rungs: tuple[int, ...], budget: Budget, console: Console) -> None:
-    """Run what is left to do of a search, to its end or to the end of its time."""
-    from tune.schedule.searcher import StudySearcher
-
-    settings = record.settings
-    wanted = settings.scheduler
-    owed = settings.trials - sum(each.state != "failed" for each in record.standings())
-    rules = Rules(
-        rungs if wanted.name == "promote" else rungs[-1:],
-        wanted.reduction, wanted.finalists, wanted.early_end, settings.patches,
-    )  # fmt: skip
-    searcher = StudySearcher(record, rules, max(0, owed), closing=budget.closing, stopping=budget.stop_all)
-    if searcher.next():
-        _fit(searcher, data, budget, rungs, console)
-    if not budget.stopped.is_set():
-        record.close("the time budget was over" if budget.stop_all() else "")
-        sweep(record.standings(), settings.folder / TRIALS, settings.keep)
-
-
-def _fit(searcher: StudySearcher, data: Feed, budget: Budget, rungs: tuple[int, ...], console: Console) -> None:
-    from ray import tune as raytune
-
-    from tune.schedule.progress import ProgressTable
-    from tune.schedule.scheduler import scheduler_of
-    from tune.trials.trial import run_trial
-
-    settings = searcher.record.settings
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
-    trainable = raytune.with_parameters(run_trial, data=data, search=settings, rungs=rungs)
-    with _quiet():
-        raytune.Tuner(
-            raytune.with_resources(trainable, {"cpu": settings.cpus, "gpu": settings.gpus}),
-            tune_config=raytune.TuneConfig(
-                metric=settings.metric,
-                mode="max",
-                search_alg=searcher,
-                scheduler=scheduler_of(settings, searcher, rungs),
-                num_samples=-1,
-                max_concurrent_trials=settings.concurrent or _slots(settings),
-                reuse_actors=True,
-                trial_dirname_creator=lambda trial: str(trial.trial_id),
-            ),
-            run_config=raytune.RunConfig(
-                name=JOBS,
-                storage_path=str(settings.folder),
-                stop=budget,
-                failure_config=raytune.FailureConfig(max_failures=2),
-                callbacks=[ProgressTable(searcher.record, rungs[-1], console)],
-                verbose=0,
-            ),
-        ).fit()
-    remove(settings.folder / JOBS)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Tune's own records of each job, and its own way with Ctrl-C."""
-    given = {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "TUNE_DISABLE_SIGINT_HANDLER": "1"}
-    before = {name: os.environ.get(name) for name in given}
-    os.environ.update(given)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
-
-
 def rungs_of(settings: SearchSettings, manifest: Manifest) -> tuple[int, ...]:
     """Rungs in patches seen; the end of a trial alone where all run to it.
 
@@ -272,17 +207,6 @@ def rungs_of(settings: SearchSettings, manifest: Manifest) -> tuple[int, ...]:
         return (total,)
     grace = settings.scheduler.grace or min(rows, max(rows // 3, manifest.rows("validation") // 2, 1))
     return levels(grace, settings.scheduler.reduction, total)
-
-
-def _slots(settings: SearchSettings) -> int | None:
-    """How many trials fit on this machine at once; a cluster that was joined may still grow, and is asked for more."""
-    import ray
-
-    if os.environ.get("RAY_ADDRESS"):
-        return None
-    there = ray.cluster_resources()
-    found = [there.get(kind, 0) / wanted for kind, wanted in (("CPU", settings.cpus), ("GPU", settings.gpus)) if wanted]
-    return max(1, int(min(found)))
 
 
 def _check_resources(settings: SearchSettings) -> None:

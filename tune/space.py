@@ -113,7 +113,8 @@ def _within(each: Parameter, value: Any) -> Any:
         with suppress(ValueError):
             value = float(value)  # 1e-3, which YAML takes for text
     if isinstance(value, bool) or not each.holds(value):
-        raise ValueError(f"first: a point has {each.name} {value}, which is outside of the space")
+        shown = f"{value:g}" if isinstance(value, float) else value
+        raise ValueError(f"first: a point has {each.name} {shown}, which is outside of the space")
     return value
 
 

@@ -2,5 +2,5 @@
 
 Flows in: what Tune's workers report. Flows out: their next jobs, and the study.
 
-Front: budget, next_job, progress, record, rungs, scheduler, searcher, sweep.
+Front: budget, record, rungs, run_jobs.
 """
