@@ -168,13 +168,13 @@ def test_too_many_unreadable_patches_stop_the_job(archive: Path, ray_session: No
 def test_mended_patches_are_packed_on_resume(archive: Path, shards: Path, ray_session: None, tmp_path: Path) -> None:
     copy, expected = spoiled(archive, tmp_path)
     with pytest.raises(ArchiveError):
-        run(copy, tmp_path / "out", rows_per_part=96)
+        run(copy, tmp_path / "out")
     for patch_id in expected:
         for file in copy.rglob(f"{patch_id}_B*.tif"):
             file.unlink()
         for file in archive.rglob(f"{patch_id}_B*.tif"):
             shutil.copy(file, copy / file.relative_to(archive))
-    assert run(copy, tmp_path / "out", resume=True, rows_per_part=96).splits == open_dataset(shards).splits
+    assert run(copy, tmp_path / "out", resume=True).splits == open_dataset(shards).splits
 
 
 def test_folder_in_use_is_refused(archive: Path, shards: Path, tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_folder_in_use_is_refused(archive: Path, shards: Path, tmp_path: Path) -
 
 
 def test_finished_ingest_is_not_done_again(archive: Path, shards: Path) -> None:
-    assert run(archive, shards, resume=True, rows_per_part=96).hash == open_dataset(shards).hash
+    assert run(archive, shards, resume=True).hash == open_dataset(shards).hash
 
 
 def test_other_settings_are_no_resumption(archive: Path, shards: Path, tmp_path: Path) -> None:
