@@ -37,6 +37,13 @@ def run(source: Path, out: Path, **more: object) -> Manifest:
     return ingest(IngestSettings.parse({"source": source, "out": out, "rows_per_part": 20, **more}))
 
 
+@pytest.fixture(scope="module")
+def shards(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The archive in more parts than are packed without Ray."""
+    run(archive, out := tmp_path_factory.mktemp("ingest") / "shards")
+    return out
+
+
 def archive_of(source: Path, **more: object) -> Catalogue:
     return read_archive(IngestSettings.parse({"source": source, "out": "unused", **more}))
 
