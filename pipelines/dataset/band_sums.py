@@ -55,9 +55,9 @@ def sums_of(array: NDArray[Any]) -> BandSums:
         array: of a type that a dataset stores; whole numbers are all taken for data.
     """
     of_block = _of_fractions if array.dtype.kind == "f" else _of_whole
-    pixels = 0
-    total: float = 0
-    squares: float = 0
+    pixels: int = 0
+    total: int | float = 0
+    squares: int | float = 0
     for start in range(0, len(array), _BLOCK):
         here = of_block(array[start : start + _BLOCK])
         pixels, total, squares = pixels + here[0], total + here[1], squares + here[2]

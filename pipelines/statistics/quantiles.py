@@ -7,6 +7,7 @@ packed, so some row groups are as good as all.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ from pipelines.pixels.meaning import QUANTILES
 
 GROUPS = 16
 """Row groups of 64 patches that are looked at, from all over the split."""
+
+_THREADS = 4
+"""Groups that are read, or bands that are sorted, at the same time: all packers have ended, and the user waits."""
 
 _PIXELS = 2**20  # of a band, at the most: the 0.1 % quantile then has a thousand below it
 
@@ -40,12 +44,15 @@ def sample_quantiles(
     columns = {band.name: band for band in bands}
     groups = [(part, group) for part in parts for group in range(-(-part.rows // ROWS_PER_GROUP))]
     places = np.unique(np.linspace(0, len(groups) - 1, GROUPS).round().astype(int))
-    found: dict[str, list[NDArray[Any]]] = {name: [] for name in columns}
-    for part, group in (groups[place] for place in places):
-        table = open_part(folder, part).read(list(columns), group)
-        for name, numbers in sample_columns(table, columns, _PIXELS // len(places)).items():
-            found[name].append(numbers)
-    return {name: each for name, arrays in found.items() if (each := _quantiles(np.concatenate(arrays)))}
+
+    def look(place: int) -> dict[str, NDArray[Any]]:
+        part, group = groups[place]
+        return sample_columns(open_part(folder, part).read(list(columns), group), columns, _PIXELS // len(places))
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        looked = list(pool.map(look, places))
+        spread = pool.map(_quantiles, (np.concatenate([each[name] for each in looked]) for name in columns))
+        return {name: quantiles for name, quantiles in zip(columns, spread, strict=True) if quantiles}
 
 
 def _quantiles(numbers: NDArray[Any]) -> dict[str, float]:
