@@ -30,6 +30,8 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
     ".tar.zst": zstandard.ZstdCompressor(level=1).compress,
 }
 BANDS = "rgb"
+WHOLE = 96
+"""Rows of the archive."""
 
 pytestmark = pytest.mark.usefixtures("ray_session")  # else each ingest starts a Ray of its own
 
@@ -67,10 +69,10 @@ def rows_of(shards: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 @pytest.fixture(scope="module")
-def folder_shards(archive: Path, ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the folder gives."""
+def folder_shards(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the folder gives, a part a split, which are packed without Ray."""
     out = tmp_path_factory.mktemp("folder") / "shards"
-    run(archive, out)
+    run(archive, out, rows_per_part=WHOLE)
     return out
 
 
@@ -79,8 +81,9 @@ def test_a_tar_gives_what_its_folder_gives(archive: Path, folder_shards: Path, t
     source = tarred(archive, tmp_path / "archive", files_of(archive), suffix)
     manifest, other = run(source, tmp_path / "out"), open_dataset(folder_shards)
     assert rows_of(tmp_path / "out") == rows_of(folder_shards)
-    for same in ("statistics", "label_counts", "country_counts", "dropped", "bands", "label_names", "settings"):
+    for same in ("statistics", "label_counts", "country_counts", "dropped", "bands", "label_names"):
         assert getattr(manifest, same) == getattr(other, same)
+    assert manifest.settings | {"rows_per_part": WHOLE} == other.settings
     assert check_dataset(tmp_path / "out") == manifest
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [MANIFEST, *sorted(SPLITS)]
 
@@ -115,7 +118,7 @@ def test_a_tar_that_was_cut_off_is_refused_and_gone_on_with_when_it_is_whole(
     tar, out = source / f"{IMAGES}{suffix}", tmp_path / "out"
     whole = tar.read_bytes()
     tar.write_bytes(whole[: len(whole) * 2 // 3])
-    for resume in (False, True):
+    for resume in (False, True) if suffix == ".tar.zst" else (False,):  # how it is packed is not of what to go on
         with pytest.raises(ArchiveError, match=tar.name):
             run(source, out, resume=resume)
         assert not (out / MANIFEST).exists()
@@ -130,18 +133,18 @@ class EnoughError(Exception):
 
 def test_an_interrupted_ingest_from_a_tar_makes_no_part_twice(archive: Path, tmp_path: Path) -> None:
     source, out = tarred(archive, tmp_path / "archive", files_of(archive)), tmp_path / "out"
-    run(source, tmp_path / "uninterrupted", rows_per_part=4)
+    run(source, tmp_path / "uninterrupted", rows_per_part=8)
 
     def stop(done: int, of: int) -> None:
         if done >= of / 3:
             raise EnoughError
 
     with pytest.raises(EnoughError):
-        run(source, out, stop, rows_per_part=4)
+        run(source, out, stop, rows_per_part=8)
     records = [path.relative_to(out / RECORDS).with_suffix(".parquet") for path in (out / RECORDS).rglob("part-*.json")]
     made = {record: (out / record).stat().st_mtime_ns for record in records}
-    assert len(made) >= 8
-    run(source, out, rows_per_part=4, resume=True)
+    assert len(made) >= 4
+    run(source, out, rows_per_part=8, resume=True)
     assert {record: (out / record).stat().st_mtime_ns for record in records} == made
     assert content_of(out) == content_of(tmp_path / "uninterrupted")
 
