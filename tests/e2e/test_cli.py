@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +36,15 @@ def test_help_names_every_verb() -> None:
         assert verb in shown
 
 
-def every_help() -> Iterator[tuple[Any, str]]:
+@cache
+def every_help() -> list[tuple[Any, str]]:
     """Each verb and group of verbs, with its help at 80 columns."""
-    pending = [([], typer.main.get_command(app := command_line()))]
+    found, pending = [], [([], typer.main.get_command(app := command_line()))]
     while pending:
         words, command = pending.pop()
         pending += [([*words, name], each) for name, each in getattr(command, "commands", {}).items()]
-        yield command, CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "80"}).stdout
+        found.append((command, CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "80"}).stdout))
+    return found
 
 
 def test_help_at_80_columns_has_every_option_by_its_full_name() -> None:
