@@ -1,7 +1,7 @@
 """Which tests run in one process where several processes run side by side, as `make test` has it.
 
 Flows in: a test's name. Flows out: the group that it belongs to: all that want Ray's one cluster, all that want the one
-trained run, else those of a file. What takes long to make is so made once.
+trained run, all that want the one page, else those of a file. What takes long to make is so made once.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ TOGETHER = {
         "tests/models/training/test_resume.py",
         "tests/models/training/test_train.py",
     ),
+    "page": ("tests/ui/",),
 }
 """Costly fixture to the files and folders whose tests are run by one process."""
 

@@ -264,16 +264,28 @@ class NetSuite(SeeingSuite):
         for key, tensor in run(resumed).state_dict().items():
             assert torch.equal(tensor, whole.state_dict()[key]), key
 
+    @pytest.mark.slow
     def test_its_onnx_file_gives_torchs_numbers(self, bundle: Path, tmp_path: Path) -> None:
-        file = tmp_path / "model.onnx"
-        found = export_onnx(ExportSettings(source=bundle, out=file))
-        assert found["patches"] == 1 + 1 + 2 + 5
-        assert found["largest_difference"] <= TOLERANCE
-        loaded, images = load_bundle(bundle), numbers(3, SIZE)
-        with torch.inference_mode():
-            expected = torch.sigmoid(loaded.net(images) / loaded.config.temperature).numpy()
-        session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-        (given,) = session.run([OUTPUT], {INPUT: images.numpy()})
-        np.testing.assert_allclose(given, expected, rtol=0, atol=TOLERANCE)
-        assert np.ptp(given) > 0.1
-        onnx.checker.check_model(file, full_check=True)
+        check_export(bundle, tmp_path / "model.onnx")
+
+
+class ExportedSuite(NetSuite):
+    """Exported in every run: convolutions, attention, and attention in windows. Others wait for the slow tests."""
+
+    def test_its_onnx_file_gives_torchs_numbers(self, bundle: Path, tmp_path: Path) -> None:
+        check_export(bundle, tmp_path / "model.onnx")
+
+
+def check_export(bundle: Path, file: Path) -> None:
+    """That a bundle can be exported, and the file says what the bundle says."""
+    found = export_onnx(ExportSettings(source=bundle, out=file))
+    assert found["patches"] == 1 + 1 + 2 + 5
+    assert found["largest_difference"] <= TOLERANCE
+    loaded, images = load_bundle(bundle), numbers(3, SIZE)
+    with torch.inference_mode():
+        expected = torch.sigmoid(loaded.net(images) / loaded.config.temperature).numpy()
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    (given,) = session.run([OUTPUT], {INPUT: images.numpy()})
+    np.testing.assert_allclose(given, expected, rtol=0, atol=TOLERANCE)
+    assert np.ptp(given) > 0.1
+    onnx.checker.check_model(file, full_check=True)

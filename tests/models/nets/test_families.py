@@ -7,10 +7,10 @@ from functools import partial
 from timm.models import build_model_with_cfg
 from timm.models.vgg import VGG
 
-from tests.models.nets.net_suite import NetSuite, SeeingSuite, smaller
+from tests.models.nets.net_suite import ExportedSuite, NetSuite, SeeingSuite, smaller
 
 
-class TestLandNet(NetSuite):
+class TestLandNet(ExportedSuite):
     name = "landnet-s"
 
 
@@ -52,7 +52,7 @@ class TestConvNeXt(NetSuite):
     name = "test_convnext"
 
 
-class TestSwin(NetSuite):
+class TestSwin(ExportedSuite):
     name = smaller(
         "swin_tiny_patch4_window7_224",
         "test_swin_patch4_window7_224",
@@ -62,7 +62,7 @@ class TestSwin(NetSuite):
     )
 
 
-class TestViT(NetSuite):
+class TestViT(ExportedSuite):
     name = "test_vit"
 
 
