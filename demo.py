@@ -34,7 +34,7 @@ class DemoSettings(Settings):
     once: bool = Field(default=False, description="stop after the prediction")
     patches: int = Field(default=600, ge=100, description="patches in the synthetic archive")
     trials: int = Field(default=12, ge=1, description="trials of the search")
-    epochs: int = Field(default=15, ge=1, description="epochs of a trial")
+    epochs: int = Field(default=10, ge=1, description="epochs of a trial")
     time_budget: float = Field(default=150, ge=10, description="seconds after which the search ends")
     port: int = Field(default=8000, ge=1, le=65535, description="port of the endpoint")
     page_port: int = Field(default=7860, ge=1, le=65535, description="port of the page")
