@@ -88,6 +88,11 @@ class Record:
         """Of a trial, by name."""
         return self._trials[number].parameters
 
+    def patches(self, number: int) -> int:
+        """That a trial had seen at its last report; 0 before the first."""
+        curves = self._trials[number].curves
+        return int(curves[-1]["patches"]) if curves else 0
+
     def seconds(self, number: int) -> float:
         """What a trial has cost so far."""
         curves = self._trials[number].curves

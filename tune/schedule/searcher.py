@@ -25,7 +25,7 @@ from tune.schedule.record import Record
 from tune.schedule.sweep import surplus, sweep
 from tune.space import define
 from tune.study import TRIALS
-from tune.trials.job import NUMBER, PARAMETERS, TO_END
+from tune.trials.job import NUMBER, PARAMETERS, REPORTED, TO_END
 
 Asked = Callable[[], bool]
 
@@ -71,7 +71,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # ray ships no types
             number = job.number
             record.go_on(number)
         self.jobs[trial_id] = number
-        return {NUMBER: number, PARAMETERS: record.parameters(number), TO_END: job.to_end}
+        told = {NUMBER: number, PARAMETERS: record.parameters(number), TO_END: job.to_end}
+        return told | {REPORTED: record.patches(number)}
 
     def next(self) -> Job | None:
         """What a free worker is to do."""

@@ -44,6 +44,7 @@ class Course:
         rungs: patches at which it reports, and saves, within an epoch too; the last one is its end.
         checkpoint_seconds: between two states, but for those at rungs.
         report: called with each report, after what it counts is saved; need not come back.
+        reported: patches of the last report that is known of; a later one that stands in a state is made again.
     """
 
     folder: Path
@@ -51,6 +52,7 @@ class Course:
     rungs: tuple[int, ...]
     checkpoint_seconds: float
     report: Report
+    reported: int = 0
 
 
 @dataclass
@@ -85,6 +87,7 @@ class TrialFit:
         self.train: Rows = data.get("train", bands)
         self.validation: Rows = data.get("validation", bands)
         self.best = _Best()
+        self.told: dict[str, Any] = {}
         self.begun, self.spent = time.monotonic(), 0.0
         self.fit = self._fit()
         self.saved = time.monotonic()
@@ -101,7 +104,7 @@ class TrialFit:
         restore(fit, found[1])
         known = found[1]["trial"]
         self.best = _Best(known["bundle"], known["epoch"], Patience(known["value"], known["waited"]), known["bundle"])
-        self.spent = known["seconds"]
+        self.spent, self.told = known["seconds"], known["report"]
         return fit
 
     def run(self) -> None:
@@ -111,6 +114,10 @@ class TrialFit:
             TrainingError: see `Fit.epochs`.
             StorageError: the disk is full.
         """
+        if self.told and self.told["patches"] > self.course.reported:
+            self.course.report(self.told)
+        if self.told.get("final"):
+            return
         for epoch in self.fit.epochs(self.train, self.validation, self._after_step):
             if self._report(epoch):
                 return
@@ -134,13 +141,14 @@ class TrialFit:
         rung = any(self.reported < each <= seen for each in self.course.rungs)
         final = fit.done == self.settings.epochs or (whole and best.patience.over(self.settings.patience))
         seconds = self.spent + time.monotonic() - self.begun
+        passes = fit.done if whole else round(seen / len(self.train), 3)
+        curve = _curve(epoch, metrics) | {"epoch": passes, "patches": seen, "seconds": round(seconds, 3)}
+        self.told = {metric: value, "patches": seen, "best": best.patience.best, "final": final, "rung": rung}
+        self.told["curve"] = curve
         if final or rung or time.monotonic() - self.saved >= self.course.checkpoint_seconds:
             self._save(seen, seconds)
         self.reported = seen
-        passes = fit.done if whole else round(seen / len(self.train), 3)
-        curve = _curve(epoch, metrics) | {"epoch": passes, "patches": seen, "seconds": round(seconds, 3)}
-        report = {metric: value, "patches": seen, "best": best.patience.best, "final": final}
-        self.course.report(report | {"rung": rung, "curve": curve})
+        self.course.report(self.told)
         return final
 
     def _save(self, seen: int, seconds: float) -> None:
@@ -153,8 +161,8 @@ class TrialFit:
             target = best_path(self.folder, best.patches)
             write_bundle(target, best.net, config, metrics, example_of(self.validation), replace=True)
             best.written, best.net = best.patches, None
-        about = {"bundle": best.written, "epoch": best.epoch, "value": best.patience.best}
-        about |= {"waited": best.patience.waited, "seconds": seconds}
+        about: dict[str, Any] = {"bundle": best.written, "epoch": best.epoch, "value": best.patience.best}
+        about |= {"waited": best.patience.waited, "seconds": seconds, "report": self.told}
         write_state(state_path(self.folder, seen), capture(self.fit) | {"trial": about})
         drop_older(self.folder, seen, best.written)
         self.saved = time.monotonic()

@@ -17,7 +17,7 @@ from tune.settings import SearchSettings
 from tune.study import TRIALS
 from tune.trials.checkpoints import trial_folder
 from tune.trials.fitting import Course, TrialFit
-from tune.trials.job import NUMBER, PARAMETERS
+from tune.trials.job import NUMBER, PARAMETERS, REPORTED
 
 _SMALLER = 2  # times as many parts of a batch, where a step did not fit into memory
 _MOST_PARTS = 8
@@ -29,7 +29,7 @@ def run_trial(told: dict[str, Any], *, data: Feed, search: SearchSettings, rungs
     number, parts = int(told[NUMBER]), search.accumulate
     course = Course(
         trial_folder(search.folder / TRIALS, number), {"study": search.name, "number": number}, rungs,
-        search.checkpoint_seconds, raytune.report,
+        search.checkpoint_seconds, raytune.report, int(told[REPORTED]),
     )  # fmt: skip
     while True:
         try:
