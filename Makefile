@@ -20,9 +20,10 @@ test: dev ## run all tests but the slow ones
 
 test-slow: dev ## run the tests that kill, soak or need minutes each
 	@echo "==> Slow tests (about 12 minutes on 2 cores)"
-	@$(PYTEST) -m slow $(ARGS)
+	@$(PYTEST) -m "slow and not cluster" $(ARGS)
 
 test-all: test test-slow ## run all tests
+	@$(PYTEST) -m cluster $(ARGS)
 
 lint: dev ## check style and types
 	@echo "==> ruff"

@@ -19,7 +19,7 @@ from tests.ray_head import ray_head
 from tune.settings import Scheduler, SearchSettings, Space
 from tune.study import DATABASE
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 
 ROOT = Path(__file__).parents[2]
 

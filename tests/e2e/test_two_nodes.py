@@ -15,7 +15,7 @@ from tests.models.bright import write_bright
 from tune.settings import Scheduler, SearchSettings, Space
 from tune.study import BEST, TrialRow, list_studies, open_study
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 
 ROOT = Path(__file__).parents[2]
 TRIALS, EPOCHS = 5, 12
