@@ -66,7 +66,7 @@ def test_a_cluster_serves_what_the_file_says(cluster: dict[str, str], tmp_path: 
         wait_for(client, 1)
         example = client.example("land")
         assert client.predict(example).model.version == 1
-        add_bundle(registry, "land", bundle)
+        add_bundle(registry, "land", write_fresh_bundle(tmp_path / "second", shards, bands="B04", seed=2))
         promote(registry, "land", 2)
         deploy(cluster, config(registry, port, 2), tmp_path / "serve.yaml")
         wait_for(client, 2)

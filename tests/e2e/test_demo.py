@@ -159,7 +159,7 @@ def test_page_says_what_is_wrong_with_a_file(demo: Demo, browser: Page, name: st
 def test_page_shows_the_trials(demo: Demo, browser: Page) -> None:
     browser.goto(f"{demo.page}/trials")
     expect(browser.get_by_text("landnet").first).to_be_visible()
-    expect(browser.get_by_text("resnet18").first).to_be_visible()
+    expect(browser.get_by_text("test_efficientnet").first).to_be_visible()
     expect(browser.get_by_text("complete").first).to_be_visible()
 
 
