@@ -101,9 +101,17 @@ def _search(settings: SearchSettings, enter: Enter | None, as_json: bool, *, res
 
     study = run_search(settings, console, resume=resume)
     found = study.as_dict() | {"bundle": str(settings.folder / BEST)}
-    if enter:
+    if enter and study.best and study.broken(study.best):
+        tell(f"It is not registered, as it breaks the constraints. Register it all the same with: {_by_hand(settings)}")
+    elif enter:
         found |= enter(settings.folder.parent.parent / "registry", settings.name, settings.folder / BEST)
     report(found, as_json, table="trials")
+
+
+def _by_hand(settings: SearchSettings) -> str:
+    from tune.study import BEST
+
+    return f"landsweep registry add {settings.name} {settings.experiments / settings.name / BEST}"
 
 
 def _show(name: str, experiments: Experiments = Path("experiments"), as_json: AsJson = False) -> None:

@@ -1,24 +1,20 @@
 """What a search is to make better, beside quality: how long a net takes, and how large it is. Light to import.
 
-Flows in: goals and bounds as a file has them; a net, a bundle's folder. Flows out: validated goals, and numbers.
+Flows in: goals and bounds as a file has them, and what was measured of trials. Flows out: validated goals, how far
+bounds are broken, and which trials no other beats.
 """
 
 from __future__ import annotations
 
+import math
 import re
-import statistics
-import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from models.metric_keys import METRICS, Goal
 from pipelines.settings import Settings
-
-if TYPE_CHECKING:
-    from torch import nn
 
 COSTS: dict[str, dict[str, float]] = {
     "latency": {"ms": 1, "s": 1000},
@@ -27,8 +23,8 @@ COSTS: dict[str, dict[str, float]] = {
 }
 """What is better when less, and its units: the first is one; of a size, bytes are."""
 
-PASSES = 15
-"""Forward passes whose median is the latency."""
+COLUMNS = {"latency": "latency_ms", "parameters": "parameter_count", "size": "size_bytes"}
+"""What tables call them, in the units that they are measured in."""
 
 _BOUND = re.compile(r"\s*([a-z0-9_]+)\s*(<=|>=)\s*(\d+(?:\.\d+)?(?:e-?\d+)?)\s*([A-Za-z]*)\s*")
 
@@ -78,8 +74,7 @@ class Goals(Settings):
 
     objectives: list[Goal | Literal["latency", "parameters", "size"]] = Field(
         default=[],
-        description="a metric, and what else is to be good: latency (one patch, as it is served), parameters, size (of "
-        "the bundle); the search's metric alone if none is given",
+        description="the metric, then what is to be low: latency (of one patch), parameters, size; none: metric alone",
     )
     constraints: list[str] = Field(
         default=[], description="bounds such as latency <= 20 ms, parameters <= 2 M, size <= 10 MB, ap_macro >= 0.6"
@@ -97,8 +92,8 @@ class Goals(Settings):
     def _one_is_quality(self) -> Self:
         """Trials are pruned on quality, which has to be one number."""
         quality = [each for each in self.objectives if each not in COSTS]
-        if self.objectives and len(quality) != 1:
-            raise ValueError("objectives: one of them is a metric, by which trials are pruned; the others are costs")
+        if self.objectives and quality != self.objectives[:1]:
+            raise ValueError("objectives: the first is a metric, by which trials are pruned; the others are costs")
         if len({*self.objectives}) < len(self.objectives):
             raise ValueError("objectives: one is given twice")
         return self
@@ -113,47 +108,52 @@ class Goals(Settings):
         """Costs that have to be measured of each trial."""
         return ({*self.objectives} | {each.of for each in self.bounds}) & COSTS.keys()
 
+    @property
+    def costs(self) -> list[str]:
+        """Objectives beside the metric; none where there is one objective."""
+        return [*self.objectives[1:]]
 
-def directions(objectives: list[str]) -> list[str]:
+
+def directions(objectives: Iterable[str]) -> list[Literal["minimize", "maximize"]]:
     """Optuna's direction of each: costs are to be low."""
     return ["minimize" if each in COSTS else "maximize" for each in objectives]
 
 
-def parameter_count(net: nn.Module) -> int:
-    """Numbers that the net has learnt, whether or not it goes on to."""
-    return sum(each.numel() for each in net.parameters())
+def measured(
+    curves: Sequence[Mapping[str, float]], metric: str, costs: Mapping[str, float] | None = None
+) -> dict[str, float]:
+    """All metrics of the report with the best value of one, and costs beside them."""
+    known = [row for row in curves if not math.isnan(row.get(metric, math.nan))]
+    return {**max(known, key=lambda row: row[metric], default={}), **(costs or {})}
 
 
-def bundle_bytes(folder: Path) -> int:
-    """Bytes of a bundle's files, all that has to be carried to where it is served."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+def shares(bounds: Iterable[Bound], measured: Mapping[str, float]) -> dict[str, float]:
+    """By what share of its value each bound is exceeded, 0 or less where it holds; of those that were measured."""
+    return {each.of: each.violation(measured) / (each.value or 1.0) for each in bounds if each.of in measured}
 
 
-def latency_ms(
-    net: nn.Module, channels: int, side: int, passes: int = PASSES, clock: Callable[[], float] = time.perf_counter
-) -> float:
-    """Milliseconds of a forward pass of one patch, as the endpoint makes it; the median of several.
+def broken(bounds: Sequence[Bound], measured: Mapping[str, float]) -> float:
+    """The shares of the bounds that are exceeded, together: 0 where all hold, ∞ where one was not measured."""
+    known = shares(bounds, measured)
+    return sum(max(0.0, known.get(each.of, math.inf)) for each in bounds)
 
-    The net is left as it was, in its own memory format and mode. It runs where it is, with the threads there are.
+
+def unbeaten(points: Sequence[Sequence[float]]) -> list[bool]:
+    """Of each point, whether no other is as good in everything and better in something: the Pareto set.
 
     Args:
-        net: takes float32 (1, channels, side, side).
-        channels, side: of its patches.
-        passes: so many are timed, after two that are not.
-        clock: in seconds.
+        points: numbers that are better when higher, as many each.
     """
-    import copy
+    import numpy as np
 
-    import torch
+    there = np.array(points, dtype=float)
+    return [not ((there >= each).all(axis=1) & (there > each).any(axis=1)).any() for each in there]
 
-    # A copy: serving's memory format would change the order of sums in the training that goes on.
-    served = copy.deepcopy(net).eval().to(memory_format=torch.channels_last)
-    device = next((each.device for each in served.parameters()), torch.device("cpu"))
-    images = torch.zeros(1, channels, side, side, device=device)
-    taken = []
-    with torch.inference_mode():
-        for _ in range(passes + 2):
-            start = clock()
-            torch.sigmoid(served(images)).cpu()  # waits for a GPU, as an answer does
-            taken.append(1000 * (clock() - start))
-    return statistics.median(taken[2:])
+
+def said(of: str, value: float) -> str:
+    """A measured number in the largest unit of its cost that leaves it at 1 or more; a metric in three digits."""
+    if of not in COSTS:
+        return f"{of} {value:.3f}"
+    units = COSTS[of]
+    unit = ([each for each, one in units.items() if one <= value] or [*units][:1])[-1]
+    return f"{of} {value / units[unit]:.3g} {unit}".rstrip()

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 import optuna
+from optuna.exceptions import ExperimentalWarning
 from rich.console import Console
 
 from pipelines.bands import parse_bands
@@ -23,6 +25,7 @@ from pipelines.files import exclusive, write_whole
 from pipelines.location import locate
 from tune.drawing.history import earlier
 from tune.drawing.samplers import sampler
+from tune.objectives import directions
 from tune.outcome.ensemble import keep_ensemble
 from tune.outcome.finals import play_finals
 from tune.outcome.measure_floor import floor
@@ -36,6 +39,7 @@ from tune.study import FROM, RUNGS, SETTINGS, WINNERS, Study, open_storage, open
 if TYPE_CHECKING:
     from pipelines.feeding.shared import Feed
 
+_ELSEWHERE = "Put them back, or search under another name, with this study among those it is `from`."
 _STOPPING = "Stopping. Trials under way go on from their checkpoints when the search is resumed."
 
 
@@ -137,17 +141,35 @@ def _check_name(settings: SearchSettings, resume: bool) -> None:
 
 def _create_study(settings: SearchSettings, storage: optuna.storages.BaseStorage, resume: bool) -> optuna.study.Study:
     """Only a study of this folder, or one whose database is in it, may be there already."""
+    wanted = [*settings.objectives] or [settings.metric]
+    create = partial(optuna.create_study, storage=storage, study_name=settings.name, directions=directions(wanted))
     try:
-        return optuna.create_study(
-            storage=storage,
-            study_name=settings.name,
-            direction="maximize",
-            load_if_exists=resume or not settings.storage or (settings.folder / SETTINGS).is_file(),
-        )
+        study = create(load_if_exists=resume or not settings.storage or (settings.folder / SETTINGS).is_file())
     except optuna.exceptions.DuplicatedStudyError:
         raise StudyError(
             f'the storage has a study "{settings.name}" already', where="storage", hint="Choose another name."
         ) from None
+    if study.get_trials(deepcopy=False):
+        _check_objectives(settings, study.metric_names or [settings.metric], wanted)
+        return study
+    if len(study.directions) != len(wanted):
+        optuna.delete_study(study_name=settings.name, storage=storage)
+        study = create()
+    if len(wanted) > 1:  # for whoever shows it
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)  # since 2022
+            study.set_metric_names(wanted)
+    return study
+
+
+def _check_objectives(settings: SearchSettings, held: list[str], wanted: list[str]) -> None:
+    """What values a study's trials are told with cannot change."""
+    if held != wanted:
+        raise StudyError(
+            f"a study's objectives cannot change: {', '.join(held)} before, {', '.join(wanted)} now",
+            where=str(settings.folder / SETTINGS),
+            hint=_ELSEWHERE,
+        )
 
 
 def _check_choices(settings: SearchSettings, study: optuna.study.Study) -> None:
@@ -161,7 +183,7 @@ def _check_choices(settings: SearchSettings, study: optuna.study.Study) -> None:
                 f"a study's choices cannot change, and those of {name} have: {_said(drawn[name])} were drawn from, "
                 f"{_said(new)} are asked for",
                 where=str(settings.folder / SETTINGS),
-                hint="Put them back, or search under another name, with this study among those it is `from`.",
+                hint=_ELSEWHERE,
             ) from None
 
 

@@ -16,6 +16,7 @@ from models.nets.priors import prior_of
 from models.settings import EXPLAINED, Augment, Explained, FitSettings, TrainSettings
 from pipelines.errors import SettingsError
 from pipelines.settings import Address, Settings
+from tune.objectives import Goals
 from tune.ranges import LossRanges, ModelRanges
 from tune.ranges import Range as Range
 from tune.ranges import Space as Space
@@ -126,7 +127,7 @@ STRONG = Augment(rotation=20, erasing=0.5, jitter=0.1, mixup=0.4)
 _STRENGTHS = ("rotation", "erasing", "jitter", "mixup")
 
 
-class SearchSettings(FitSettings, StudySettings):
+class SearchSettings(FitSettings, StudySettings, Goals):
     """One search: what is varied, how long, on what, and where it is kept; and how every trial is fitted."""
 
     @model_validator(mode="after")
@@ -160,7 +161,16 @@ class SearchSettings(FitSettings, StudySettings):
         if self.name in self.earlier or len({*self.earlier}) < len(self.earlier):
             raise ValueError("from: each is another study, and named once")
         if self.sampler == "nsga2":
-            raise ValueError("sampler: nsga2 is for several objectives, and there is one")
+            from tune.space import all_in_common
+
+            if not self.costs:
+                raise ValueError("sampler: nsga2 is for several objectives, and there is one")
+            all_in_common(self.space, "nsga2")
+        if self.objectives and self.objectives[0] != self.metric:
+            raise ValueError(
+                f"objectives: {self.objectives[0]} is not metric, {self.metric}, by which the best epoch of each "
+                "trial is chosen: name the same in both"
+            )
         return self
 
     @property

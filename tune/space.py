@@ -124,18 +124,27 @@ def mostly_numbers(space: Space) -> None:
     Raises:
         ValueError: there is too little for it to see.
     """
+    all_in_common(space, "gp")
     drawn = [each for each in parameters(space) if each.open]
-    partly = [each.name for each in drawn if each.where]
     numbers = [each.name for each in drawn if isinstance(each.distribution, FloatDistribution)]
     lists = [each.name for each in drawn if each.name not in numbers]
-    if partly:
-        raise ValueError(
-            f"sampler: gp sees only what every trial has, and {', '.join(partly)} are of some trials; take tpe"
-        )
     if len(numbers) < max(2, len(lists)):
         raise ValueError(
             f"sampler: gp is for numbers; {', '.join(numbers) or 'none'} are drawn beside "
             f"{', '.join(lists) or 'no'} choices: hold some of these, or take tpe"
+        )
+
+
+def all_in_common(space: Space, sampler: str) -> None:
+    """What a Gaussian process, or evolution, does not see it draws at random for ever.
+
+    Raises:
+        ValueError: there is something that only some trials have.
+    """
+    partly = [each.name for each in parameters(space) if each.open and each.where]
+    if partly:
+        raise ValueError(
+            f"sampler: {sampler} sees only what every trial has, and {', '.join(partly)} are of some trials; take tpe"
         )
 
 

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from models.bundle.locate import BEST as BEST_BUNDLE
 from models.bundle.locate import CHECKPOINTS
 from pipelines.errors import StudyError, nearest
+from tune.objectives import COLUMNS, broken, measured, unbeaten
 from tune.settings import SearchSettings
 
 SETTINGS, DATABASE, TRIALS, FINALS = "search.yaml", "study.db", "trials", "finals"
@@ -25,9 +26,9 @@ BEST, ENSEMBLE = Path(CHECKPOINTS) / BEST_BUNDLE, Path(CHECKPOINTS) / "ensemble"
 RUNGS, WINNERS = "rungs", "finalists"
 """Study attributes: patches at which trials report, and the finalists."""
 
-CURVES, PAUSED, REASON, SECONDS, FROM = "curves", "paused", "reason", "seconds", "from"
-"""Trial attributes: one dict of metrics a report, whether it rests, why it ended early, how long it ran, and the study
-that it was taken over from."""
+CURVES, PAUSED, REASON, SECONDS, FROM, COSTS = "curves", "paused", "reason", "seconds", "from", "costs"
+"""Trial attributes: one dict of metrics a report, whether it rests, why it ended early, how long it ran, the study
+that it was taken over from, and what its net costs, where a search asks for that."""
 
 _T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 """Student's t for 95 % on both sides, by degrees of freedom from 1."""
@@ -56,6 +57,11 @@ class TrialRow:
     curves: list[dict[str, float]]
     seconds: float
     reason: str
+    costs: dict[str, float] = field(default_factory=dict)
+
+    def measured(self, metric: str) -> dict[str, float]:
+        """What constraints are held against: its best report, which its bundle is of, and what its net costs."""
+        return measured(self.curves, metric, self.costs)
 
 
 @dataclass(frozen=True)
@@ -110,13 +116,34 @@ class Study:
 
     @property
     def best(self) -> TrialRow | None:
-        """The trial with the highest value among the complete ones; among the pruned, and those that rest, where none
-        is complete."""
+        """The first of `ranked` among the complete trials; among the pruned, and those that rest, where none is
+        complete."""
         for state in ("complete", "pruned", "paused"):
-            rows = [row for row in self.trials if row.state == state and row.value is not None]
-            if rows:
-                return max(rows, key=lambda row: row.value or -math.inf)
+            if found := self.ranked(state):
+                return found[0]
         return None
+
+    def ranked(self, state: str = "complete") -> list[TrialRow]:
+        """Those that may win of the trials in a state, best first.
+
+        They are those that keep to the constraints and, of several objectives, that no other of these beats in all;
+        the best is that of the highest metric. Where none keeps to the constraints, the one that comes nearest.
+        """
+        rows = [row for row in self.trials if row.state == state and row.value is not None]
+        rows.sort(key=lambda row: (self.broken(row), -(row.value or 0.0), row.number))
+        fair = [row for row in rows if not self.broken(row)]
+        if not fair or not self.settings.costs:
+            return fair or rows[:1]
+        points = [(row.value or 0.0, *(-row.costs.get(each, math.inf) for each in self.settings.costs)) for row in fair]
+        return [row for row, first in zip(fair, unbeaten(points), strict=True) if first]
+
+    def broken(self, row: TrialRow) -> float:
+        """By what share a trial exceeds the constraints; 0 where it keeps to them, ∞ where that is not known."""
+        return broken(self.settings.bounds, row.measured(self.settings.metric))
+
+    def row(self, number: int) -> TrialRow:
+        """A trial by its number: those taken over from earlier studies have numbers too, and no rows."""
+        return next(row for row in self.trials if row.number == number)
 
     @property
     def finished(self) -> int:
@@ -128,6 +155,7 @@ class Study:
         rows = [
             {"number": row.number, "state": row.state, self.settings.metric: row.value, "patches": row.patches}
             | {"seconds": row.seconds, "parameters": row.parameters}
+            | {column: row.costs[of] for of, column in COLUMNS.items() if of in row.costs}
             | ({"reason": row.reason} if row.reason else {})
             for row in self.trials
         ]
@@ -189,19 +217,30 @@ def open_storage(settings: SearchSettings, folder: Path) -> optuna.storages.RDBS
         raise StudyError(f"cannot be opened ({type(error).__name__})", where=f"{kind} storage", hint=hint) from None
 
 
+def reached(trial: FrozenTrial) -> float | None:
+    """The metric that a trial ended with, or the best it has had so far; None without a report."""
+    if trial.state == TrialState.COMPLETE:
+        return float(trial.values[0])  # of several objectives it is the first
+    return max((value for value in trial.intermediate_values.values() if not math.isnan(value)), default=None)
+
+
+def is_paused(trial: FrozenTrial) -> bool:
+    """Whether a trial rests at a rung, and may yet go on."""
+    return trial.state == TrialState.RUNNING and bool(trial.user_attrs.get(PAUSED))
+
+
 def _row(trial: FrozenTrial) -> TrialRow:
     attributes = trial.user_attrs
     curves = attributes.get(CURVES, [])
-    seen = [value for value in trial.intermediate_values.values() if not math.isnan(value)]
-    value = trial.value if trial.state == TrialState.COMPLETE else max(seen, default=None)
     return TrialRow(
         number=trial.number,
-        state="paused" if trial.state == TrialState.RUNNING and attributes.get(PAUSED) else STATES[trial.state],
-        value=value,
+        state="paused" if is_paused(trial) else STATES[trial.state],
+        value=reached(trial),
         epochs=max((int(row["epoch"]) for row in curves), default=0),
         patches=max(trial.intermediate_values, default=0),
         parameters=trial.params,
         curves=curves,
         seconds=attributes.get(SECONDS, curves[-1].get("seconds", 0.0) if curves else 0.0),
         reason=attributes.get(REASON, ""),
+        costs=attributes.get(COSTS, {}),
     )

@@ -26,7 +26,7 @@ WIDTH = 120
 
 SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("What is searched, and for how long",
-     ("name", "data", "metric", "trials", "epochs", "time_budget", "patches", "seed")),
+     ("name", "data", "metric", "objectives", "constraints", "trials", "epochs", "time_budget", "patches", "seed")),
     ("What is varied; a list of one, or a number in place of a range, holds it", ("space",)),
     ("Who draws", ("sampler", "first", "priors", "earlier")),
     ("Which trials go on, and which one wins", ("scheduler", "finals")),

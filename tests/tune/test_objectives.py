@@ -1,27 +1,24 @@
-"""Goals beside quality: what may be asked for, and what is measured."""
+"""Goals beside quality: what may be asked for, how far it is from being kept to, and who is beaten by nobody."""
 
 from __future__ import annotations
 
-from itertools import count
-from pathlib import Path
+import math
 from typing import Any
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
 
-from models.nets.build import create_net
 from pipelines.errors import SettingsError
-from tune.objectives import COSTS, Bound, Goals, bound, bundle_bytes, directions, latency_ms, parameter_count
+from tune.objectives import COSTS, Bound, Goals, bound, broken, directions, measured, said, shares, unbeaten
 
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"objectives": ["latency"]}, "one of them is a metric"),
-        ({"objectives": ["ap_macro", "f1_macro"]}, "one of them is a metric"),
+        ({"objectives": ["latency"]}, "the first is a metric"),
+        ({"objectives": ["latency", "ap_macro"]}, "the first is a metric"),
+        ({"objectives": ["ap_macro", "f1_macro"]}, "the first is a metric"),
         ({"objectives": ["ap_macro", "size", "size"]}, "one is given twice"),
         ({"objectives": ["ap_macro", "hamming_loss"]}, "input should be"),
         ({"constraints": ["latency < 20 ms"]}, '"latency < 20 ms" is no constraint'),
@@ -42,6 +39,7 @@ def test_goals_that_make_no_sense_are_refused(wrong: dict[str, Any], said: str) 
 def test_goals_say_what_is_measured() -> None:
     goals = Goals.parse({"objectives": ["ap_macro", "size"], "constraints": ["latency <= 0.02 s", "f1_macro >= 0.5"]})
     assert goals.measured == {"size", "latency"}
+    assert goals.costs == ["size"]
     assert goals.bounds[0] == Bound(of="latency", most=True, value=20)
     assert directions([*goals.objectives]) == ["maximize", "minimize"]
     assert Goals().measured == set()
@@ -57,27 +55,42 @@ def test_bounds_hold_up_to_their_number_in_any_unit(of: str, number: int, data: 
     assert least.violation({"ap_macro": 0.5}) <= 0 < least.violation({"ap_macro": 0.4})
 
 
-def test_sizes_are_those_of_the_net_and_of_all_files(tmp_path: Path) -> None:
-    net = nn.Linear(3, 2).requires_grad_(False)
-    assert parameter_count(net) == 8
-    (tmp_path / "more").mkdir()
-    (tmp_path / "model").write_bytes(b"1234")
-    (tmp_path / "more" / "file").write_bytes(b"56")
-    assert bundle_bytes(tmp_path) == 6
+def test_broken_bounds_count_by_their_share_whatever_they_are_of() -> None:
+    goals = Goals.parse({"constraints": ["latency <= 20 ms", "size <= 1 MB", "ap_macro >= 0.5"]})
+    found = {"latency": 30.0, "size": 5e5, "ap_macro": 0.4}
+    assert shares(goals.bounds, found) == pytest.approx({"latency": 0.5, "size": -0.5, "ap_macro": 0.2})
+    assert broken(goals.bounds, found) == pytest.approx(0.7)
+    assert broken(goals.bounds, found | {"latency": 20.0, "ap_macro": 0.5}) == 0
+    assert broken(goals.bounds, {"latency": 1.0, "size": 1.0}) == math.inf, "not measured is not kept to"
+    assert broken([], {}) == 0
 
 
-def test_latency_is_the_median_of_passes_and_the_net_stays_as_it_was() -> None:
-    bands = ["B04", "B03", "B02"]
-    net = create_net("landnet-s", mean=[0] * 3, std=[1] * 3, bands=bands, num_classes=2, image_size=32, seed=0).train()
-    before = {name: each.clone() for name, each in net.state_dict().items()}
-    ticks = count()
-    steps = [0.0, 9, 0, 9, 0, 0.001, 0, 0.003, 0, 0.002]  # two passes to warm up, then three
+def test_constraints_are_held_against_the_report_that_the_bundle_is_of() -> None:
+    curves = [{"ap_macro": 0.5, "f1_macro": 0.2}, {"ap_macro": 0.6, "f1_macro": 0.1}, {"ap_macro": math.nan}]
+    assert measured(curves, "ap_macro", {"size": 3.0}) == {"ap_macro": 0.6, "f1_macro": 0.1, "size": 3.0}
+    assert measured([], "ap_macro") == {}
 
-    def clock() -> float:
-        return steps[next(ticks)]
 
-    assert latency_ms(net, 3, 32, passes=3, clock=clock) == pytest.approx(2)
-    assert net.training
-    assert all(torch.equal(before[name], each) for name, each in net.state_dict().items())
-    assert next(net.parameters()).is_contiguous()
-    assert latency_ms(net, 3, 32, passes=3) > 0
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 4)), max_size=12))
+def test_the_unbeaten_are_those_that_no_other_is_better_than(points: list[tuple[int, ...]]) -> None:
+    def beats(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
+        return first != second and all(a >= b for a, b in zip(first, second, strict=True))
+
+    assert unbeaten(points) == [not any(beats(other, each) for other in points) for each in points]
+
+
+@pytest.mark.parametrize(
+    ("of", "value", "text"),
+    [
+        ("latency", 3.14159, "latency 3.14 ms"),
+        ("latency", 0.05, "latency 0.05 ms"),
+        ("latency", 2500, "latency 2.5 s"),
+        ("parameters", 812, "parameters 812"),
+        ("parameters", 104_000, "parameters 104 k"),
+        ("size", 415_000, "size 415 kB"),
+        ("size", 12, "size 0.012 kB"),
+        ("f1_macro", 0.5, "f1_macro 0.500"),
+    ],
+)
+def test_numbers_are_said_in_units_that_fit(of: str, value: float, text: str) -> None:
+    assert said(of, value) == text

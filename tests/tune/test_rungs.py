@@ -178,3 +178,27 @@ def test_value_on_a_rung_is_the_best_up_to_its_first_report() -> None:
     trial = Standing(0, {8: 0.5, 12: 0.4, 40: 0.9}, {8: 1.0, 12: 2.0, 40: 5.0}, "paused")
     assert (trial.best(10), trial.best(8), trial.best(), trial.cost(10)) == (0.5, 0.5, 0.9, 2.0)
     assert Standing(0, {}, {}, "running").best() < 0
+
+
+def standing(number: int, value: float, *costs: float, broken: float = 0.0) -> Standing:
+    return Standing(number, {10: value}, {10: 1.0}, "paused", broken, costs)
+
+
+def test_with_costs_the_finalists_are_those_that_no_other_beats() -> None:
+    dear, cheap, beaten, unknown = (
+        standing(0, 0.9, 50),
+        standing(1, 0.5, 10),
+        standing(2, 0.8, 60),
+        standing(3, 0.7),
+    )
+    found = finalists([beaten, cheap, unknown, dear], 4)
+    assert [each.number for each in found] == [0, 1, 2, 3], "what is not measured is taken for dear"
+    over = standing(4, 1.0, 1, broken=0.1), standing(5, 1.0, 1, broken=0.2)
+    assert [each.number for each in finalists([*over, beaten, dear], 4)] == [0, 2, 4, 5]
+
+
+def test_a_net_that_costs_more_than_it_may_is_not_promoted_before_one_that_does_not() -> None:
+    there = [standing(number, 0.9 - number / 10, broken=float(number < 2)) for number in range(4)]
+    found = promotable(there, (10, 30), 3, 1)
+    assert found is not None
+    assert found.number == 2

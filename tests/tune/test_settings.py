@@ -62,6 +62,18 @@ BASE: dict[str, Any] = {"name": "s", "data": "shards"}
             "vit.dropout",
         ),
         ({"sampler": "nsga2"}, "nsga2 is for several objectives, and there is one"),
+        ({"sampler": "nsga2", "objectives": ["ap_macro"]}, "nsga2 is for several objectives, and there is one"),
+        (
+            {
+                "sampler": "nsga2",
+                "objectives": ["ap_macro", "size"],
+                "space": {"loss": {"bce": {}, "focal": {"gamma": {"low": 1, "high": 4}}}},
+            },
+            "nsga2 sees only what every trial has, and focal.gamma are of some trials; take tpe",
+        ),
+        ({"objectives": ["f1_macro", "size"]}, "f1_macro is not metric, ap_macro, by which the best epoch"),
+        ({"objectives": ["size"]}, "the first is a metric"),
+        ({"constraints": ["latency < 1 ms"]}, "is no constraint: write such as latency <= 20 ms"),
         ({"earlier": ["a"]}, 'unknown key "earlier"'),
         ({"space": {"loss": ["focus"]}}, "space.loss.0: input should be 'bce', 'focal'"),
         ({"space": {"loss": ["bce", "bce"]}}, "a choice is given twice"),

@@ -24,15 +24,17 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from models.settings import TrainSettings
 from pipelines.errors import SettingsError
 from pipelines.location import locate
+from tune.objectives import shares
 from tune.settings import SearchSettings
 from tune.space import AUGMENT, LOSS_PREFIX, Parameter, distributions, parameters
-from tune.study import FROM, Study, TrialRow, open_study
+from tune.study import COSTS, FROM, Study, TrialRow, open_study
 
 MOST_POINTS = 0.25
 """Of a search's trials, those that earlier studies may say, at most."""
 
 _STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "paused": TrialState.PRUNED}
 _OUTSIDE, _WITHOUT = "outside of today's space", "without a value of today's metric, or of the patches seen"
+_UNMEASURED = "whose nets were not measured for today's objectives and constraints"
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,9 @@ def earlier(settings: SearchSettings) -> Earlier:
             incomparable.append(name)
             continue
         for each in found[name]:
+            if not settings.measured <= each.row.costs.keys():
+                left_out[_UNMEASURED] += 1
+                continue
             trial = _taken_over(settings, study, each)
             trials += [trial] if trial else []
             left_out[_WITHOUT] += trial is None
@@ -150,13 +155,16 @@ def _taken_over(settings: SearchSettings, study: Study, found: _Found) -> Frozen
     if value is None or (state == TrialState.PRUNED and patches is None):
         return None
     of = distributions(settings.space)
+    values = [value, *(row.costs[each] for each in settings.costs)]
+    marks: dict[str, Any] = {FROM: f"{study.settings.name} {row.number}"}
     return create_trial(
         state=state,
-        value=value if state == TrialState.COMPLETE else None,
+        values=values if state == TrialState.COMPLETE else None,
         params=found.point,
         distributions={name: of[name] for name in found.point},
         intermediate_values={} if patches is None else {int(patches): value},
-        user_attrs={FROM: f"{study.settings.name} {row.number}"},
+        user_attrs=marks | ({COSTS: row.costs} if settings.measured else {}),
+        constraints=shares(settings.bounds, row.measured(settings.metric)),
     )
 
 

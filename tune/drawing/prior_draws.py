@@ -24,6 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 from models.nets.priors import Bell, prior_of
 from tune.settings import SearchSettings
 from tune.space import parameters
+from tune.study import reached
 
 HALVED = 10
 """Results after which half as many draws are from the prior, all else equal."""
@@ -66,8 +67,7 @@ def results_of(known: Sequence[FrozenTrial]) -> list[dict[str, Any]]:
     """Parameters of the trials that have come to something, best first."""
     found = []
     for trial in known:
-        seen = [value for value in trial.intermediate_values.values() if not math.isnan(value)]
-        value = trial.value if trial.state == TrialState.COMPLETE else max(seen, default=None)
+        value = reached(trial)
         if value is not None and trial.state != TrialState.FAIL:
             found.append((-value, trial.number, trial.params))
     return [parameters for _, _, parameters in sorted(found, key=lambda each: each[:2])]

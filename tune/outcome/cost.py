@@ -11,6 +11,8 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from tune.study import is_paused
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -58,8 +60,3 @@ def cost(trials: Iterable[FrozenTrial], total: int | Callable[[FrozenTrial], int
         whole = total if isinstance(total, int) else total(trial)
         saved += last["seconds"] / last["patches"] * max(0, whole - last["patches"])
     return Cost(spent, saved, stopped, unknown)
-
-
-def is_paused(trial: FrozenTrial) -> bool:
-    """Whether a trial rests at a rung, and may yet go on."""
-    return trial.state == TrialState.RUNNING and bool(trial.user_attrs.get("paused"))

@@ -33,9 +33,15 @@ def keep_ensemble(settings: SearchSettings, study: Study, data: Feed, tell: Call
 
 
 def kept_bundles(settings: SearchSettings, study: Study) -> list[Path]:
-    """Bundles that there are, of trials that ended well and of the finals, each once."""
-    folders = [trial_folder(settings.folder / TRIALS, row.number) for row in study.trials if row.value is not None]
-    folders += sorted((settings.folder / FINALS).glob("*-*/"))
+    """Bundles that there are, of trials that ended well and of the finals, each once; with several objectives or
+    constraints, of the trials that may win and of their finals."""
+    rows = [row for row in study.trials if row.value is not None]
+    if settings.costs or settings.bounds:
+        rows = study.ranked()
+    folders = [trial_folder(settings.folder / TRIALS, row.number) for row in rows]
+    finals = sorted((settings.folder / FINALS).glob("*-*/"))
+    numbers = {row.number for row in rows}
+    folders += [folder for folder in finals if int(folder.name.partition("-")[0]) in numbers]
     return [found for folder in folders if (found := best_bundle(folder))]
 
 

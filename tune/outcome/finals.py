@@ -37,7 +37,7 @@ class Run:
 
 
 def play_finals(settings: SearchSettings, study: Study, data: Feed, end: int, tell: Tell) -> list[Finalist]:
-    """Fit the best complete trials over further seeds, as many at once as there is room for; best mean first.
+    """Fit the best trials that may win over further seeds, as many at once as there is room for; best mean first.
 
     Runs that an earlier process finished are not run again, those that it began go on.
 
@@ -47,8 +47,7 @@ def play_finals(settings: SearchSettings, study: Study, data: Feed, end: int, te
     Raises:
         StorageError: the disk is full.
     """
-    entered = sorted((row for row in study.trials if row.state == "complete"), key=lambda row: -(row.value or 0.0))
-    entered = entered[: settings.finals.top]
+    entered = study.ranked()[: settings.finals.top]
     file = settings.folder / FINALS / "finals.json"
     runs = _read(file)
     seeds = range(settings.seed + 1, settings.seed + settings.finals.seeds)

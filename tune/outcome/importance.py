@@ -44,8 +44,8 @@ def reached(trial: FrozenTrial) -> float | None:
     if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED):
         return None
     seen = [value for value in trial.intermediate_values.values() if not math.isnan(value)]
-    if trial.state == TrialState.COMPLETE and trial.value is not None:
-        seen.append(trial.value)
+    if trial.state == TrialState.COMPLETE:
+        seen.append(trial.values[0])  # of several objectives it is the metric
     return max(seen, default=None)
 
 

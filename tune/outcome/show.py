@@ -1,4 +1,4 @@
-"""What `landsweep search show` says of a study: the floor, the finals, what decided, what it cost, and every trial.
+"""What `landsweep search show` says of a study: floor, Pareto set, finals, what decided, what it cost, and every trial.
 
 Flows in: a study's folder. Flows out: plain values, for the terminal and for programs. Needs neither Ray nor torch.
 """
@@ -12,10 +12,11 @@ from typing import Any
 from tune.outcome.cost import cost
 from tune.outcome.floor import read_floor
 from tune.outcome.importance import importances, interactions
+from tune.outcome.pareto import kept_to, pareto
 from tune.outcome.repeat import repeat_command
 from tune.study import ENSEMBLE, Study, open_study
 
-TABLES = ("floor", "finals", "importances", "interactions")
+TABLES = ("floor", "pareto", "finals", "importances", "interactions")
 """What of it is a list of rows beside the trials, in the order to be shown."""
 
 _DIGITS = 4
@@ -36,10 +37,12 @@ def described(experiments: Path, name: str) -> dict[str, Any]:
     values |= {"parameters": study.best.parameters, "repeat": _repeat(study)} if study.best else {}
     values |= {"cost": _cost(study)}
     values |= {"ensemble": str(ENSEMBLE)} if (settings.folder / ENSEMBLE).is_dir() else {}
+    values |= {"constraints": found} if (found := kept_to(study)) else {}
     values["floor"] = [
         {"name": row.name, **{split: round(value, _DIGITS) for split, value in row.values.items()}, "note": row.note}
         for row in read_floor(settings.folder)
     ]
+    values["pareto"] = pareto(study)
     values["finals"] = [
         {"trial": each.number, "mean": round(each.mean, _DIGITS)}
         | ({} if math.isnan(each.half) else {"±": round(each.half, _DIGITS)})
@@ -49,7 +52,7 @@ def described(experiments: Path, name: str) -> dict[str, Any]:
     values["importances"] = [
         {"parameter": each.parameter, "share": round(each.share, 3), "trials": each.trials} for each in decided
     ]
-    values["interactions"] = interactions(study.frozen, *pairs) if len(pairs) == len(TABLES[:2]) else []
+    values["interactions"] = interactions(study.frozen, *pairs) if len(pairs) > 1 else []
     return values
 
 

@@ -22,6 +22,7 @@ from pipelines.cluster import own_errors
 from pipelines.errors import StudyError, TrainingError
 from pipelines.pixels.patch import read_stack
 from tune.outcome.finals import bundle_of
+from tune.outcome.pareto import kept_to, pareto
 from tune.settings import SearchSettings
 from tune.study import BEST, TRIALS, Finalist, Study, TrialRow
 from tune.trials.checkpoints import best_bundle, trial_folder
@@ -42,10 +43,14 @@ def keep_winner(settings: SearchSettings, study: Study, finalists: Sequence[Fina
         ShardError, BandError, SettingsError, ServiceError: see `examine`.
         StorageError, BusyError: see `write_results`.
     """
-    best = study.trials[finalists[0].number] if finalists else study.best
+    best = study.row(finalists[0].number) if finalists else study.best
     if best is None:
         reasons = {row.reason for row in study.trials if row.reason}
         raise TrainingError("no trial came to a result", where=settings.name, hint=" ".join(sorted(reasons)))
+    if kept := kept_to(study):
+        tell(f"Constraints: {kept}.")
+    if several := len(pareto(study)):
+        tell(f"Pareto set: {several} trials; the one of the highest {settings.metric} wins.")
     first = finalists[0] if finalists else None
     source = bundle_of(settings, first) if first else best_bundle(trial_folder(settings.folder / TRIALS, best.number))
     if source is None:

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tune.schedule.record import Record
-from tune.schedule.rungs import Standing
+from tune.schedule.rungs import Standing, finalists
 from tune.trials.job import NUMBER
 
 _SHOWN = 12
@@ -105,8 +105,7 @@ class ProgressTable(Callback):  # type: ignore[misc]  # ray ships no types
         counts = {state: sum(_shown(each) == state for each in standings) for state in _ORDER}
         found = [f"{settings.name}: {len(standings)} of {settings.trials} trials"]
         found += [f"{count} {state}" for state, count in counts.items() if count]
-        best = max((each.best() for each in standings if each.values), default=None)
-        found += [f"best {best:.3f}"] if best is not None else []
+        found += [f"best {each.best():.3f}" for each in finalists(standings, 1)]
         found.append(f"{sum(map(_cost, standings)):.0f} s of training")
         if settings.time_budget:
             left = max(0.0, settings.time_budget - (time.monotonic() - self.started))

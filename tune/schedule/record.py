@@ -3,26 +3,28 @@
 Flows in: what trials report, and how their jobs end. Flows out: an Optuna study, and how its trials stand.
 
 A trial that rests at a rung stays RUNNING in the study, with the attribute `paused`: Optuna has no state for it, and
-none that a trial could come back from. To the sampler it is shown as pruned where it rests, for else its result would
-count as none, and as a poor one besides.
+none that a trial could come back from. Its intermediate values, which trials are promoted and pruned by, are the
+metric's whatever else is an objective: they go to the storage directly, as `Trial.report` is for one objective alone.
 
 One process writes (`tune.search` holds a lock), so what was written is also kept here.
 """
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
+from tune.objectives import COSTS as OF_NETS
+from tune.objectives import broken, measured, shares
 from tune.schedule.rungs import Standing, State
+from tune.schedule.seen_study import SeenStudy
 from tune.settings import SearchSettings
-from tune.study import CURVES, FROM, PAUSED, REASON, SECONDS
+from tune.study import COSTS, CURVES, FROM, PAUSED, REASON, SECONDS, is_paused
 
 _STATES: dict[TrialState, State] = {
     TrialState.COMPLETE: "complete",
@@ -31,24 +33,6 @@ _STATES: dict[TrialState, State] = {
     TrialState.RUNNING: "interrupted",
     TrialState.WAITING: "failed",
 }
-
-
-class SeenStudy(optuna.study.Study):
-    """A study as its sampler sees it: a trial that rests is pruned where it rests."""
-
-    def _get_trials(
-        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
-    ) -> list[FrozenTrial]:
-        found = [_as_seen(each) for each in super()._get_trials(deepcopy=deepcopy, use_cache=use_cache)]
-        return [each for each in found if states is None or each.state in states]
-
-
-def _as_seen(trial: FrozenTrial) -> FrozenTrial:
-    if trial.state != TrialState.RUNNING or not trial.user_attrs.get(PAUSED):
-        return trial
-    seen = copy.copy(trial)
-    seen.state = TrialState.PRUNED
-    return seen
 
 
 class Record:
@@ -64,17 +48,29 @@ class Record:
         self, settings: SearchSettings, storage: optuna.storages.BaseStorage, sampler: optuna.samplers.BaseSampler
     ) -> None:
         self.settings, self.storage = settings, storage
-        self.study = SeenStudy(settings.name, storage, sampler=sampler)
+        self.study = SeenStudy(settings, storage, sampler)
+        self._bounds, self._objectives = settings.bounds, settings.costs
+        self._limits = [each for each in self._bounds if each.of in OF_NETS]  # known of a trial before its end
         self._trials: dict[int, _Kept] = {}
         for trial in storage.get_all_trials(self.study._study_id, deepcopy=False):  # as they are, not as they are seen
             if FROM not in trial.user_attrs:
-                state: State = "paused" if _paused(trial) else _STATES[trial.state]
+                state: State = "paused" if is_paused(trial) else _STATES[trial.state]
                 curves = trial.user_attrs.get(CURVES, [])
-                self._trials[trial.number] = _Kept(trial._trial_id, dict(trial.params), state, list(curves))
+                costs = trial.user_attrs.get(COSTS, {})
+                self._trials[trial.number] = _Kept(trial._trial_id, dict(trial.params), state, list(curves), costs)
 
     def standings(self) -> list[Standing]:
         """How all trials of this search stand."""
-        return [each.standing(number, self.settings.metric) for number, each in self._trials.items()]
+        return [self._standing(number, kept) for number, kept in self._trials.items()]
+
+    def _standing(self, number: int, kept: _Kept) -> Standing:
+        rows = [row for row in kept.curves if not math.isnan(row[self.settings.metric])]
+        values = {int(row["patches"]): float(row[self.settings.metric]) for row in rows}
+        seconds = {int(row["patches"]): float(row["seconds"]) for row in rows}
+        if not kept.costs:
+            return Standing(number, values, seconds, kept.state)
+        costs = tuple(kept.costs[each] for each in self._objectives)
+        return Standing(number, values, seconds, kept.state, broken(self._limits, kept.costs), costs)
 
     def state(self, number: int) -> State:
         """Of a trial."""
@@ -132,6 +128,13 @@ class Record:
         if not known and not math.isnan(value):
             self.storage.set_trial_intermediate_value(kept.id, patches, value)
 
+    def measured(self, number: int, costs: Mapping[str, float]) -> None:
+        """What a trial's net costs, whenever it is said."""
+        kept = self._trials[number]
+        if kept.costs != costs:
+            kept.costs = dict(costs)
+            self.storage.set_trial_user_attr(kept.id, COSTS, kept.costs)
+
     def pause(self, number: int) -> None:
         """A trial rests at a rung."""
         kept = self._trials[number]
@@ -139,14 +142,27 @@ class Record:
         kept.state = "paused"
 
     def end(self, number: int, state: State, value: float | None = None, reason: str = "") -> None:
-        """A trial is over: complete with its best value, pruned, or failed with a reason."""
+        """A trial is over: complete with its best value and what its net costs, pruned, or failed with a reason."""
         kept = self._trials[number]
+        if state == "complete" and not {*self._objectives} <= kept.costs.keys():
+            state, value, reason = "failed", None, "it was not measured what its net costs"
+        self._constrain(kept)
         self.storage.set_trial_user_attr(kept.id, SECONDS, round(self.seconds(number), 1))
         if reason:
             self.storage.set_trial_user_attr(kept.id, REASON, reason)
         told = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}[state]
-        self.study.tell(number, value, state=told)
+        values = None if value is None else [value, *(kept.costs[each] for each in self._objectives)]
+        self.study.tell(number, values, state=told)
         kept.state, kept.reason = state, reason
+
+    def _constrain(self, kept: _Kept) -> None:
+        """Say how far a trial exceeds the constraints, where its net was measured; a kill may have come after that."""
+        if not self._bounds:
+            return
+        trial = optuna.trial.Trial(self.study, kept.id)
+        for name, share in shares(self._bounds, measured(kept.curves, self.settings.metric, kept.costs)).items():
+            if name not in trial.constraints:
+                trial.set_constraint(name, share)
 
     def close(self, reason: str = "") -> None:
         """End what nobody will go on with: trials that rest, or were under way when the time was over.
@@ -170,14 +186,5 @@ class _Kept:
     parameters: dict[str, Any]
     state: State
     curves: list[dict[str, Any]]
+    costs: dict[str, float] = field(default_factory=dict)
     reason: str = ""
-
-    def standing(self, number: int, metric: str) -> Standing:
-        rows = [row for row in self.curves if not math.isnan(row[metric])]
-        values = {int(row["patches"]): float(row[metric]) for row in rows}
-        seconds = {int(row["patches"]): float(row["seconds"]) for row in rows}
-        return Standing(number, values, seconds, self.state)
-
-
-def _paused(trial: FrozenTrial) -> bool:
-    return trial.state == TrialState.RUNNING and bool(trial.user_attrs.get(PAUSED))

@@ -20,6 +20,8 @@ from typing import Literal
 
 import numpy as np
 
+from tune.objectives import unbeaten
+
 State = Literal["running", "paused", "interrupted", "complete", "failed", "pruned"]
 
 _CLOCK = 0.1  # of a trial's own seconds: clocks are not exact enough for three equal trials to cost a third each
@@ -33,12 +35,16 @@ class Standing:
     Args:
         values: the metric, higher is better, by patches seen.
         seconds: what it had cost by then, by patches seen; the same keys.
+        broken: by how much it exceeds what its net may cost; 0 where it does not, or nothing is said of that.
+        costs: what is to be low beside the metric being high; none where nothing is, or before it was measured.
     """
 
     number: int
     values: Mapping[int, float]
     seconds: Mapping[int, float]
     state: State
+    broken: float = 0.0
+    costs: tuple[float, ...] = ()
 
     @property
     def patches(self) -> int:
@@ -85,7 +91,7 @@ def promotable(standings: Iterable[Standing], rungs: Sequence[int], reduction: i
     """
     usable = [each for each in standings if each.state != "failed"]
     for place in range(min(top, len(rungs) - 1) - 1, -1, -1):
-        there = sorted(_at(usable, rungs[place]), key=lambda each: (-each.best(rungs[place]), each.number))
+        there = sorted(_at(usable, rungs[place]), key=lambda each: _order(each, rungs[place]))
         allowed = sum(each.cost(rungs[place]) for each in there) / reduction
         spent = 0.0
         for each in there:
@@ -136,9 +142,22 @@ def noise(there: Sequence[Standing], level: int) -> float:
 
 
 def finalists(standings: Iterable[Standing], count: int) -> list[Standing]:
-    """The best so many of all that have a value, best first."""
+    """The best so many of all that have a value, best first.
+
+    With costs beside quality, those that no other beats in everything come before the rest: they are to be the Pareto
+    set. Within each it goes by quality, and a net that costs more than it may is behind all that do not.
+    """
     usable = [each for each in standings if each.state != "failed" and each.values]
-    return sorted(usable, key=lambda each: (-each.best(), each.number))[:count]
+    fair = [each for each in usable if not each.broken]
+    unknown = (math.inf,) * max((len(each.costs) for each in fair), default=0)
+    points = [(each.best(), *(-cost for cost in each.costs or unknown)) for each in fair]
+    first = {each.number for each, found in zip(fair, unbeaten(points) if unknown else (), strict=False) if found}
+    return sorted(usable, key=lambda each: (each.broken, each.number not in first, *_order(each)[1:]))[:count]
+
+
+def _order(each: Standing, level: float = math.inf) -> tuple[float, float, int]:
+    """What a net costs beyond what it may, then quality, then who came first."""
+    return each.broken, -each.best(level), each.number
 
 
 def _at(standings: Iterable[Standing], level: int) -> list[Standing]:

@@ -7,6 +7,7 @@ empty rungs then, and it only ever stops.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ray.tune.schedulers import (
@@ -44,8 +45,7 @@ class PauseAndPromote(FIFOScheduler):  # type: ignore[misc]  # ray ships no type
             return str(TrialScheduler.CONTINUE)
         searcher, number = self.searcher, trial.config[NUMBER]
         standings = [
-            each if each.number != number else type(each)(number, each.values, each.seconds, "paused")
-            for each in searcher.record.standings()
+            each if each.number != number else replace(each, state="paused") for each in searcher.record.standings()
         ]
         job = next_job(standings, searcher.rules, searcher.owed, searcher.closing())
         if job is not None and job.number == number and not job.to_end:

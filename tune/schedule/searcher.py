@@ -80,7 +80,12 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # ray ships no types
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Write a report down; one that was written is not written again."""
-        curve = {key.removeprefix("curve/"): each for key, each in result.items() if key.startswith("curve/")}
+        curve, costs = (
+            {key.removeprefix(start): each for key, each in result.items() if key.startswith(start)}
+            for start in ("curve/", "costs/")
+        )
+        if costs:
+            self.record.measured(self.jobs[trial_id], costs)
         if curve:
             self.record.report(self.jobs[trial_id], curve)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tune.schedule.rungs import Standing
+from tune.schedule.rungs import Standing, finalists
 from tune.trials.checkpoints import drop_states, remove, trial_folder
 
 _ENDED = ("complete", "pruned", "failed")
@@ -18,17 +18,15 @@ _ENDED = ("complete", "pruned", "failed")
 
 def surplus(standings: Sequence[Standing], most: int) -> list[Standing]:
     """Resting trials beyond so many, the worst of the lowest rung first: these will hardly go on."""
-    resting = sorted(
-        (each for each in standings if each.state == "paused"), key=lambda each: (each.patches, each.best())
-    )
+    resting = [each for each in standings if each.state == "paused"]
+    resting.sort(key=lambda each: (each.patches, -each.broken, each.best()))
     return resting[: max(0, len(resting) - most)]
 
 
 def sweep(standings: Sequence[Standing], trials: Path, keep: int) -> None:
     """Remove what trials that ended do not need: states, and all but the best so many bundles."""
     ended = [each for each in standings if each.state in _ENDED]
-    usable = [each for each in ended if each.state != "failed" and each.values]
-    kept = {each.number for each in sorted(usable, key=lambda each: -each.best())[:keep]}
+    kept = {each.number for each in finalists(ended, keep)}
     for each in ended:
         folder = trial_folder(trials, each.number)
         if each.number in kept:

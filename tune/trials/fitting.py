@@ -30,6 +30,7 @@ from pipelines.dataset.manifest import Manifest
 from pipelines.feeding.rows import Rows
 from pipelines.feeding.shared import Feed
 from tune.trials.checkpoints import best_path, drop_older, last_state, state_path
+from tune.trials.costs import costs_of
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -45,6 +46,7 @@ class Course:
         checkpoint_seconds: between two states, but for those at rungs.
         report: called with each report, after what it counts is saved; need not come back.
         reported: patches of the last report that is known of; a later one that stands in a state is made again.
+        costs: what its net is asked for beside quality, see `costs_of`; told with each report that is saved.
     """
 
     folder: Path
@@ -53,6 +55,7 @@ class Course:
     checkpoint_seconds: float
     report: Report
     reported: int = 0
+    costs: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -83,10 +86,11 @@ class TrialFit:
     def __init__(self, settings: TrainSettings, course: Course, data: Feed) -> None:
         self.settings, self.course, self.folder = settings, course, course.folder
         self.manifest: Manifest = data.manifest
-        bands = parse_bands(settings.bands, self.manifest.band_names)
-        self.train: Rows = data.get("train", bands)
-        self.validation: Rows = data.get("validation", bands)
+        self.bands = parse_bands(settings.bands, self.manifest.band_names)
+        self.train: Rows = data.get("train", self.bands)
+        self.validation: Rows = data.get("validation", self.bands)
         self.best = _Best()
+        self.costs: dict[str, float] = {}
         self.told: dict[str, Any] = {}
         self.begun, self.spent = time.monotonic(), 0.0
         self.fit = self._fit()
@@ -105,6 +109,7 @@ class TrialFit:
         known = found[1]["trial"]
         self.best = _Best(known["bundle"], known["epoch"], Patience(known["value"], known["waited"]), known["bundle"])
         self.spent, self.told = known["seconds"], known["report"]
+        self.costs = self.told.get("costs", {})
         return fit
 
     def run(self) -> None:
@@ -152,7 +157,7 @@ class TrialFit:
         return final
 
     def _save(self, seen: int, seconds: float) -> None:
-        """The best bundle, if it is a new one, and then the state that names it."""
+        """The best bundle, if it is a new one, what it costs, and then the state that names it."""
         best = self.best
         if best.net is not None:
             calibration, metrics = best.rest
@@ -161,11 +166,20 @@ class TrialFit:
             target = best_path(self.folder, best.patches)
             write_bundle(target, best.net, config, metrics, example_of(self.validation), replace=True)
             best.written, best.net = best.patches, None
+        self._measure(best.written)
         about: dict[str, Any] = {"bundle": best.written, "epoch": best.epoch, "value": best.patience.best}
         about |= {"waited": best.patience.waited, "seconds": seconds, "report": self.told}
         write_state(state_path(self.folder, seen), capture(self.fit) | {"trial": about})
         drop_older(self.folder, seen, best.written)
         self.saved = time.monotonic()
+
+    def _measure(self, bundle: int) -> None:
+        """What the net costs, once: it is the same net at every report."""
+        if bundle and not self.course.costs <= self.costs.keys():
+            folder = best_path(self.folder, bundle)
+            self.costs = costs_of(self.course.costs, self.fit.kept, len(self.bands), self.fit.size, folder)
+        if self.costs:
+            self.told["costs"] = self.costs
 
 
 def _curve(epoch: EpochResult, metrics: dict[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def run_trial(told: dict[str, Any], *, data: Feed, search: SearchSettings, rungs
     number, parts = int(told[NUMBER]), search.accumulate
     course = Course(
         trial_folder(search.folder / TRIALS, number), {"study": search.name, "number": number}, rungs,
-        search.checkpoint_seconds, raytune.report, int(told[REPORTED]),
+        search.checkpoint_seconds, raytune.report, int(told[REPORTED]), frozenset(search.measured),
     )  # fmt: skip
     while True:
         try:
