@@ -65,6 +65,7 @@ def run_search(
     settings = _with_whole_paths(settings)
     manifest = open_dataset(settings.data)
     bands = _check(settings, manifest)
+    settings = settings.model_copy(update={"experiments": settings.experiments.resolve()})  # jobs have folders to be in
     folder = settings.folder
     _check_name(settings, resume)
     tell = partial(console.print, markup=False, highlight=False, soft_wrap=True)

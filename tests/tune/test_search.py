@@ -263,7 +263,8 @@ def test_search_refused_before_its_first_trial_can_be_mended_and_run(
     monkeypatch.chdir(bundle.parent)
     still = Range(low=1e-12, high=2e-12)
     space = space_of("B04", pretrained=[bundle.name], learning_rate=still).model_copy(update={"model": ["landnet"]})
-    mended = settings_for(bright, tmp_path, name="mended", space=space, trials=1, epochs=60, patience=2)
+    here = Path(os.path.relpath(tmp_path))  # of this process; trials have working directories of their own
+    mended = settings_for(bright, here, name="mended", space=space, trials=1, epochs=60, patience=2)
     (row,) = run_search(mended, Console(quiet=True)).trials
     assert (row.state, row.parameters["pretrained"]) == ("complete", str(bundle))
     reached = read_config(mended.folder / BEST).trial
