@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 from models.nets.build import create_net
+from models.settings import TrainSettings
+from pipelines.dataset.manifest import open_dataset
+from pipelines.feeding.open_rows import open_rows
+from pipelines.feeding.rows import Rows
+from tests.models.bright import write_bright
+from tune.trials.checkpoints import best_path
 from tune.trials.costs import bundle_bytes, costs_of, latency_ms, parameter_count
+from tune.trials.fitting import Course, TrialFit
 
 
 def test_only_what_is_asked_for_is_measured_and_rounded_beyond_what_varies(tmp_path: Path) -> None:
@@ -46,3 +55,39 @@ def test_latency_is_the_median_of_passes_and_the_net_stays_as_it_was() -> None:
     assert all(torch.equal(before[name], each) for name, each in net.state_dict().items())
     assert next(net.parameters()).is_contiguous()
     assert latency_ms(net, 3, 32, passes=3) > 0
+
+
+class Bright:
+    """A feed out of this process's memory."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = str(write_bright(folder, {"train": 32, "validation": 16}))
+        self.manifest = open_dataset(self.folder)
+
+    def get(self, split: str, bands: Sequence[str]) -> Rows:
+        return open_rows(self.folder, self.manifest, (split,), bands, "memory")[0]
+
+
+def test_a_trial_tells_at_its_rungs_what_its_net_costs_and_measures_it_once(tmp_path: Path) -> None:
+    told: list[dict[str, Any]] = []
+
+    def stop(report: dict[str, Any]) -> None:
+        told.append(report)
+        raise InterruptedError  # as Tune ends a job
+
+    settings = TrainSettings(model="landnet-s", bands="B04", batch_size=16, epochs=2)
+    wanted = frozenset({"latency", "parameters", "size"})
+    course = Course(tmp_path / "0", {}, (16, 64), 1000, stop, costs=wanted)
+    data = Bright(tmp_path / "shards")
+    fit = TrialFit(settings, course, data)
+    with pytest.raises(InterruptedError):
+        fit.run()
+    costs = told[0]["costs"]
+    assert costs.keys() == wanted
+    assert costs["parameters"] == parameter_count(fit.fit.net)
+    assert costs["size"] == pytest.approx(bundle_bytes(best_path(tmp_path / "0", 16)), rel=0.01)
+    later: list[dict[str, Any]] = []
+    TrialFit(settings, Course(tmp_path / "0", {}, (16, 64), 1000, later.append, 16, wanted), data).run()
+    assert [report["patches"] for report in later] == [32, 64]
+    assert "costs" not in later[0], "nothing was saved there that could have been measured"
+    assert later[1]["costs"] == costs, "to the last digit: latency is not measured again"

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 import torch
 from rich.console import Console
@@ -34,7 +35,7 @@ from tests.models.bright import write_bright
 from tests.models.events import read_graph
 from tune.search import run_search
 from tune.settings import Range, Scheduler, SearchSettings, Space
-from tune.study import BEST, ENSEMBLE, Study, list_studies, open_study
+from tune.study import BEST, ENSEMBLE, Study, list_studies, open_storage, open_study
 
 ROOT = Path(__file__).parents[2]
 
@@ -295,6 +296,39 @@ def test_time_budget_ends_the_trials_under_way(bright: Path, tmp_path: Path) -> 
     stopped = [row for row in study.trials if row.reason == "the time budget was over"]
     assert stopped
     assert check_bundle(settings.folder / BEST)
+
+
+@pytest.mark.slow
+def test_two_objectives_and_a_constraint_are_searched_to_the_end(bright: Path, tmp_path: Path) -> None:
+    """landnet-s has 0.34 million parameters, landnet 0.8: more than it may."""
+    space = Space(model=["landnet", "landnet-s"], bands=["B04"], batch_size=[16])
+    settings = settings_for(
+        bright, tmp_path, name="two", space=space, sampler="nsga2", trials=4,
+        objectives=["ap_macro", "latency"], constraints=["parameters <= 500 k"],
+        scheduler=Scheduler(grace=24, finalists=2),
+    )  # fmt: skip
+    printed = io.StringIO()
+    study = run_search(settings, Console(width=200, file=printed))
+    assert study.finished == 4
+    for row in study.trials:
+        assert row.costs["latency"] > 0
+        assert (row.costs["parameters"] < 500_000) == (row.parameters["model"] == "landnet-s")
+    best = study.best
+    assert best is not None
+    assert (best.state, best.parameters["model"]) == ("complete", "landnet-s")
+    assert f"Pareto set: {len(study.ranked())} trial" in printed.getvalue()
+    assert "complete trials keep to parameters <= 500 k." in printed.getvalue()
+    net = load_bundle(settings.folder / BEST).net
+    assert sum(each.numel() for each in net.parameters()) == best.costs["parameters"]
+    held = optuna.load_study(study_name="two", storage=open_storage(settings, settings.folder))
+    assert held.metric_names == ["ap_macro", "latency"]
+    assert sorted(each.number for each in held.best_trials) == sorted(row.number for row in study.ranked())
+    other = settings.model_copy(update={"objectives": ["ap_macro", "size"], "trials": 5})
+    with pytest.raises(StudyError, match="objectives cannot change: ap_macro, latency before, ap_macro, size now"):
+        run_search(other, Console(), resume=True)
+    again = run_search(settings.model_copy(update={"trials": 5}), Console(quiet=True), resume=True)
+    assert [row.number for row in again.trials] == [0, 1, 2, 3, 4]
+    assert all(row.costs for row in again.trials)
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import warnings
 
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers.nsgaii import BLXAlphaCrossover
 
 from pipelines.errors import SettingsError
 from tune.settings import SearchSettings
@@ -38,12 +39,21 @@ def sampler(settings: SearchSettings, known: int) -> BaseSampler:
                 raise SettingsError(str(error), where=settings.name) from None
             return GPSampler(seed=seed, n_startup_trials=_at_random(settings.trials))
         case "nsga2":
-            return NSGAIISampler(seed=seed, population_size=max(4, min(50, settings.trials // 4)))
+            return _nsga2(seed, settings.trials)
 
 
 def _at_random(trials: int) -> int:
     """Trials that are drawn at random before there is anything to learn from."""
     return max(4, min(10, trials // 3))
+
+
+def _nsga2(seed: int, trials: int) -> NSGAIISampler:
+    """Evolution whose children have numbers between their parents' and a little beyond: the usual crossover hands each
+    on as it is, and among few parents one child in ten then was a trial that there was already, here one in thirty."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # since 2022
+        crossover = BLXAlphaCrossover()
+    return NSGAIISampler(seed=seed, population_size=max(4, min(50, trials // 4)), crossover=crossover)
 
 
 def _tpe(seed: int, trials: int) -> TPESampler:

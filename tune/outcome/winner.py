@@ -50,7 +50,7 @@ def keep_winner(settings: SearchSettings, study: Study, finalists: Sequence[Fina
     if kept := kept_to(study):
         tell(f"Constraints: {kept}.")
     if several := len(pareto(study)):
-        tell(f"Pareto set: {several} trials; the one of the highest {settings.metric} wins.")
+        tell(f"Pareto set: {several} trial{'s' * (several > 1)}; the highest {settings.metric} of it wins.")
     first = finalists[0] if finalists else None
     source = bundle_of(settings, first) if first else best_bundle(trial_folder(settings.folder / TRIALS, best.number))
     if source is None:

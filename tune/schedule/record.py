@@ -35,6 +35,9 @@ _STATES: dict[TrialState, State] = {
 }
 
 
+_NET = ("model", "bands", "pretrained")
+
+
 class Record:
     """A study that is being written.
 
@@ -129,10 +132,18 @@ class Record:
             self.storage.set_trial_intermediate_value(kept.id, patches, value)
 
     def measured(self, number: int, costs: Mapping[str, float]) -> None:
-        """What a trial's net costs, whenever it is said."""
+        """What a trial's net costs, whenever it is said.
+
+        The first measurement of a net counts for all its trials: else the luckiest would seem the fastest, and be one
+        that no other beats.
+        """
         kept = self._trials[number]
-        if kept.costs != costs:
-            kept.costs = dict(costs)
+        same = [
+            each.costs for each in self._trials.values() if each.net == kept.net and costs.keys() <= each.costs.keys()
+        ]
+        found = same[0] if same else dict(costs)
+        if kept.costs != found:
+            kept.costs = found
             self.storage.set_trial_user_attr(kept.id, COSTS, kept.costs)
 
     def pause(self, number: int) -> None:
@@ -188,3 +199,8 @@ class _Kept:
     curves: list[dict[str, Any]]
     costs: dict[str, float] = field(default_factory=dict)
     reason: str = ""
+
+    @property
+    def net(self) -> dict[str, Any]:
+        """Those of its parameters that say which net it is, whatever it learns and how."""
+        return {name: each for name, each in self.parameters.items() if name.rpartition(".")[2] in _NET}
