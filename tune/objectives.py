@@ -23,9 +23,6 @@ COSTS: dict[str, dict[str, float]] = {
 }
 """What is better when less, and its units: the first is one; of a size, bytes are."""
 
-COLUMNS = {"latency": "latency_ms", "parameters": "parameter_count", "size": "size_bytes"}
-"""What tables call them, in the units that they are measured in."""
-
 _BOUND = re.compile(r"\s*([a-z0-9_]+)\s*(<=|>=)\s*(\d+(?:\.\d+)?(?:e-?\d+)?)\s*([A-Za-z]*)\s*")
 
 
@@ -148,6 +145,12 @@ def unbeaten(points: Sequence[Sequence[float]]) -> list[bool]:
 
     there = np.array(points, dtype=float)
     return [not ((there >= each).all(axis=1) & (there > each).any(axis=1)).any() for each in there]
+
+
+def columns(costs: Mapping[str, float]) -> dict[str, float]:
+    """What was measured as tables have it, under names that say the unit; what is counted is whole."""
+    names = {"latency": "latency_ms", "parameters": "parameter_count", "size": "size_bytes"}
+    return {name: costs[of] if of == "latency" else int(costs[of]) for of, name in names.items() if of in costs}
 
 
 def said(of: str, value: float) -> str:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from models.bundle.locate import BEST as BEST_BUNDLE
 from models.bundle.locate import CHECKPOINTS
 from pipelines.errors import StudyError, nearest
-from tune.objectives import COLUMNS, broken, measured, unbeaten
+from tune.objectives import broken, columns, measured, unbeaten
 from tune.settings import SearchSettings
 
 SETTINGS, DATABASE, TRIALS, FINALS = "search.yaml", "study.db", "trials", "finals"
@@ -155,7 +155,7 @@ class Study:
         rows = [
             {"number": row.number, "state": row.state, self.settings.metric: row.value, "patches": row.patches}
             | {"seconds": row.seconds, "parameters": row.parameters}
-            | {column: row.costs[of] for of, column in COLUMNS.items() if of in row.costs}
+            | columns(row.costs)
             | ({"reason": row.reason} if row.reason else {})
             for row in self.trials
         ]

@@ -16,7 +16,9 @@ import optuna
 import pytest
 import torch
 from rich.console import Console
+from typer.testing import CliRunner
 
+from landsweep import command_line
 from models.bundle.config import check_bundle, read_config, read_metrics
 from models.bundle.weights import load_bundle
 from models.explain.tensorboard_graph import FILE
@@ -329,6 +331,21 @@ def test_two_objectives_and_a_constraint_are_searched_to_the_end(bright: Path, t
     again = run_search(settings.model_copy(update={"trials": 5}), Console(quiet=True), resume=True)
     assert [row.number for row in again.trials] == [0, 1, 2, 3, 4]
     assert all(row.costs for row in again.trials)
+
+
+@pytest.mark.slow
+def test_a_winner_that_breaks_the_constraints_is_kept_and_not_registered(bright: Path, tmp_path: Path) -> None:
+    settings = settings_for(
+        bright, tmp_path / "experiments", name="dear", space=space_of("B04"), trials=1, epochs=1,
+        constraints=["parameters <= 1 k"],
+    )  # fmt: skip
+    (tmp_path / "dear.yaml").write_text(settings.dump_yaml(), encoding="utf-8")
+    said = CliRunner().invoke(command_line(), ["search", "run", str(tmp_path / "dear.yaml")])
+    assert said.exit_code == 0, said.output
+    assert "no trial keeps to parameters <= 1 k; trial 0 comes nearest, with parameters 345 k." in said.output
+    assert "It is not registered, as it breaks the constraints." in said.output
+    assert check_bundle(settings.folder / BEST)
+    assert not (tmp_path / "registry").exists()
 
 
 @pytest.mark.slow

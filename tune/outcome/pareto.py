@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tune.objectives import COLUMNS, said
+from tune.objectives import columns, said
 from tune.study import Study
 
 
@@ -20,7 +20,7 @@ def pareto(study: Study) -> list[dict[str, Any]]:
     first = study.finalists[0].number if study.finalists else rows[0].number if rows else None
     return [
         {"trial": row.number, study.settings.metric: round(row.value or 0.0, 4)}
-        | {column: row.costs[of] for of, column in COLUMNS.items() if of in row.costs}
+        | columns(row.costs)
         | {"model": row.parameters.get("model", ""), "wins": "yes" if row.number == first else ""}
         for row in rows
         if not study.broken(row)
