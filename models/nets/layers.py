@@ -109,7 +109,7 @@ def summarise(name: str, bands: Sequence[str], size: int, classes: int) -> Summa
         size=size,
         classes=classes,
         rows=tuple(rows),
-        parameters=_parameters(net),
+        parameters=parameter_count(net),
         multiply_adds=_multiply_adds(operations, ""),
     )
 
@@ -170,13 +170,14 @@ def _row(backbone: nn.Module, path: str, output: tuple[int, ...], operations: Op
         name=path,
         kind=type(module).__name__,
         output=output,
-        parameters=_parameters(module),
+        parameters=parameter_count(module),
         multiply_adds=_multiply_adds(operations, f".backbone.{path}"),
         depth=path.count(".") + 1,
     )
 
 
-def _parameters(module: nn.Module) -> int:
+def parameter_count(module: nn.Module) -> int:
+    """Numbers that a net or a part of it has learnt, whether or not it goes on to."""
     return sum(each.numel() for each in module.parameters())
 
 

@@ -12,13 +12,14 @@ import torch
 from torch import nn
 
 from models.nets.build import create_net
+from models.nets.layers import parameter_count
 from models.settings import TrainSettings
 from pipelines.dataset.manifest import open_dataset
 from pipelines.feeding.open_rows import open_rows
 from pipelines.feeding.rows import Rows
 from tests.models.bright import write_bright
 from tune.trials.checkpoints import best_path
-from tune.trials.costs import bundle_bytes, costs_of, latency_ms, parameter_count
+from tune.trials.costs import bundle_bytes, costs_of, latency_ms
 from tune.trials.fitting import Course, TrialFit
 
 

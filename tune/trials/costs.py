@@ -14,6 +14,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from models.nets.layers import parameter_count
+
 PASSES = 15
 """Forward passes whose median is the latency."""
 
@@ -37,11 +39,6 @@ def costs_of(wanted: Container[str], net: nn.Module, channels: int, side: int, b
     if "size" in wanted:
         found["size"] = float(f"{bundle_bytes(bundle):.3g}")
     return found
-
-
-def parameter_count(net: nn.Module) -> int:
-    """Numbers that the net has learnt, whether or not it goes on to."""
-    return sum(each.numel() for each in net.parameters())
 
 
 def bundle_bytes(folder: Path) -> int:
